@@ -1,0 +1,52 @@
+# Two commands matter: `make run` (build it and see it work) and `make test` (everything that CI runs).
+PRESET ?= release
+JOBS ?= $(shell nproc)
+ROOTFS_VARIANT ?= base
+BENCH_ARGS ?=
+
+BIN := build/$(PRESET)/cofferdam
+
+.PHONY: help deps build run test lint format rootfs bench unit-test conformance clean
+
+help:
+	@echo "make run          install what is needed, build, run a real program in a sandbox"
+	@echo "make test         everything that CI runs: lint, build, unit tests, conformance on Linux and in the sandbox"
+	@echo "make build        build/$(PRESET)/cofferdam (PRESET=release|debug|asan|tsan)"
+	@echo "make rootfs       a Debian root file system (ROOTFS_VARIANT=base|full)"
+	@echo "make bench        measure beside native, runc, crun and runsc (BENCH_ARGS='--only pipe --cpus 1')"
+	@echo "make lint, make format, make unit-test, make conformance, make clean"
+
+deps:
+	@tools/install-deps
+
+build: deps
+	cmake --preset $(PRESET)
+	cmake --build --preset $(PRESET) -j $(JOBS)
+
+run: build
+	$(BIN) do -- /bin/sh -c 'uname -a; cat /proc/version; ps -ef'
+
+lint: deps
+	tools/lint
+
+format: deps
+	tools/lint --fix-format
+
+rootfs: deps
+	tools/make-rootfs $(ROOTFS_VARIANT)
+
+unit-test: build
+	ctest --test-dir build/$(PRESET) --output-on-failure --no-tests=error -j $(JOBS)
+
+conformance: build
+	tools/run-conformance --build build/$(PRESET) native sandbox
+
+bench: build
+	tools/install-deps bench
+	bench/run $(BENCH_ARGS)
+
+test: build
+	tools/test
+
+clean:
+	rm -rf build/release build/debug build/asan build/tsan
