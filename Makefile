@@ -39,6 +39,7 @@ unit-test: build
 	ctest --test-dir build/$(PRESET) --output-on-failure --no-tests=error -j $(JOBS)
 
 conformance: build
+	cmake --build --preset $(PRESET) --target conformance_programs -j $(JOBS)
 	tools/run-conformance --build build/$(PRESET) native sandbox
 
 bench: build

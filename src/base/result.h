@@ -13,6 +13,7 @@
 
 namespace cofferdam {
 
+// clang-format off: a table reads better in rows.
 enum class Errno : int {
   None = 0,
   Perm = EPERM, NoEnt = ENOENT, Srch = ESRCH, Intr = EINTR, Io = EIO, NxIo = ENXIO, TooBig = E2BIG, NoExec = ENOEXEC,
@@ -36,6 +37,7 @@ enum class Errno : int {
   RestartNoHand = 514,        // restart only if no handler runs
   RestartRestartBlock = 516,  // restart by restart_syscall(2), EINTR if a handler runs
 };
+// clang-format on
 
 struct [[nodiscard]] Error {
   Errno code = Errno::None;
@@ -52,8 +54,7 @@ constexpr std::unexpected<Error> fail(Errno c, std::source_location w = std::sou
   return std::unexpected(Error(c, w));
 }
 // From a host call's errno (> 0). Unknown values pass through unchanged.
-constexpr std::unexpected<Error> fail_host(int host_errno,
-                                           std::source_location w = std::source_location::current()) {
+constexpr std::unexpected<Error> fail_host(int host_errno, std::source_location w = std::source_location::current()) {
   return std::unexpected(Error(static_cast<Errno>(host_errno), w));
 }
 
@@ -65,11 +66,11 @@ std::string_view errno_text(Errno e);
 }  // namespace cofferdam
 
 // Unwraps a Result, or returns its error from the enclosing function.
-#define TRY(...)                                                                                       \
-  ({                                                                                                   \
-    auto try_result_ = (__VA_ARGS__);                                                                  \
-    static_assert(!std::is_reference_v<typename decltype(try_result_)::value_type>);                   \
-    if (!try_result_) [[unlikely]]                                                                     \
-      return std::unexpected(std::move(try_result_).error());                                          \
-    std::move(try_result_).value();                                                                    \
+#define TRY(...)                                                                     \
+  ({                                                                                 \
+    auto try_result_ = (__VA_ARGS__);                                                \
+    static_assert(!std::is_reference_v<typename decltype(try_result_)::value_type>); \
+    if (!try_result_) [[unlikely]]                                                   \
+      return std::unexpected(std::move(try_result_).error());                        \
+    std::move(try_result_).value();                                                  \
   })

@@ -47,9 +47,9 @@ using Stop = std::variant<Syscall, Fault, Interrupted, Died>;
 
 // Protection bits are PROT_READ|PROT_WRITE|PROT_EXEC of <sys/mman.h>.
 struct FileMapping {
-  int host_fd;       // stays open in the sentry as long as the mapping lives
-  uint64_t offset;   // page aligned
-  bool shared;       // MAP_SHARED, else MAP_PRIVATE
+  int host_fd;      // stays open in the sentry as long as the mapping lives
+  uint64_t offset;  // page aligned
+  bool shared;      // MAP_SHARED, else MAP_PRIVATE
 };
 
 class Context;
@@ -64,7 +64,8 @@ class AddressSpace : public RefCounted {
   virtual Result<size_t> write(uint64_t address, std::span<std::byte const> from, bool force = false) = 0;
   // Ends every thread in it at once (SIGKILL). Contexts then report Died.
   virtual void kill() = 0;
-  // Bytes resident, for RSS in /proc and rusage; 0 when unknown. From the host's /proc/PID/statm or as the platform knows.
+  // Bytes resident, for RSS in /proc and rusage; 0 when unknown. From the host's /proc/PID/statm or as the platform
+  // knows.
   virtual uint64_t resident_bytes() = 0;
   // The host's page-level truth about [address, address+length): one byte a page as mincore(2) gives.
   virtual Result<void> mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) = 0;
@@ -101,16 +102,17 @@ class Context {
   // The XSAVE image in the standard (non-compacted) format that a Linux signal frame carries, with its magic words
   // absent. Size: xstate_size() of the platform.
   virtual Result<void> get_xstate(std::span<std::byte> to) = 0;
-  virtual Result<void> set_xstate(std::span<std::byte const> from) = 0;  // hostile bytes: EINVAL when the CPU would refuse them
-  virtual void reset_xstate() = 0;                                      // the state of a fresh process (execve)
+  virtual Result<void> set_xstate(
+      std::span<std::byte const> from) = 0;  // hostile bytes: EINVAL when the CPU would refuse them
+  virtual void reset_xstate() = 0;           // the state of a fresh process (execve)
 
   // FS base alone, without touching the rest (arch_prctl ARCH_SET_FS is on every thread's start path).
   virtual void set_fs_base(uint64_t) = 0;
 
   // Guest memory, as the stopped thread itself sees it (its protections apply). EFAULT if any byte is not accessible;
-  // for copy_in nothing is promised about `to` then. copy_in of arguments that the platform brought along with the call (hints)
-  // costs no hand-off. copy_out may be queued until run() or flush(): a fault then turns the pending call's result
-  // into EFAULT unless flush() was called.
+  // for copy_in nothing is promised about `to` then. copy_in of arguments that the platform brought along with the call
+  // (hints) costs no hand-off. copy_out may be queued until run() or flush(): a fault then turns the pending call's
+  // result into EFAULT unless flush() was called.
   virtual Result<void> copy_in(uint64_t address, std::span<std::byte> to) = 0;
   virtual Result<void> copy_out(uint64_t address, std::span<std::byte const> from) = 0;
   // A NUL-terminated string of at most `max` bytes with its NUL. ENAMETOOLONG when no NUL is within max; EFAULT.
