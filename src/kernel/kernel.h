@@ -1,0 +1,118 @@
+// The Kernel: everything that a sandbox's guests can see hangs off this one object (architecture, law 4).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "host/fd.h"
+#include "kernel/mm/memory_file.h"
+#include "kernel/task/process_lock.h"
+#include "kernel/task/thread_group.h"
+#include "kernel/time/clock.h"
+#include "kernel/vfs/fd_table.h"
+#include "kernel/vfs/vfs.h"
+#include "platform/platform.h"
+
+namespace cofferdam::kernel {
+
+class HostNotifier;
+class TimerQueue;
+class MountNamespace;
+class Task;
+
+struct UtsNames {
+  std::string hostname = "cofferdam", domain_name = "(none)";
+};
+
+// What a system call comes to: the table of src/syscalls, handed in by the assembly so that the core need not know it.
+struct SyscallDispatcher {
+  // Never throws; restart codes allowed in the result.
+  Result<uint64_t> (*invoke)(Task&, platform::Syscall const&);
+  // "openat(AT_FDCWD, 0x7f…, O_RDONLY)" for strace and logs.
+  std::string (*describe)(Task&, platform::Syscall const&);
+};
+
+// Everything needed to start a program in the sandbox: the container's init, or exec.
+struct ProcessSpec {
+  std::vector<std::string> arguments, environment;
+  std::string working_directory = "/";
+  Ref<Credentials const> credentials;
+  bool no_new_privileges = false;
+  mode_t umask = 022;
+  std::vector<std::pair<int, rlimit>> limits;
+  Ref<FdTable> files;  // 0, 1, 2 set up
+  Ref<File> controlling_terminal;  // null: none
+  Path root;           // of its mount namespace; empty: that of init
+};
+
+class Kernel {
+ public:
+  struct Options {
+    std::unique_ptr<platform::Platform> platform;
+    SyscallDispatcher dispatcher;
+    std::string kernel_release;  // "6.12.0-cofferdam"
+    bool strace = false;
+    uint64_t memory_limit = 0;  // bytes that sysinfo and /proc/meminfo show; 0: the host's
+  };
+  static Result<std::unique_ptr<Kernel>> create(Options);
+  ~Kernel();
+
+  platform::Platform& platform() { return *options_.platform; }
+  Options const& options() const { return options_; }
+  SyscallDispatcher const& dispatcher() const { return options_.dispatcher; }
+  PidNamespace& pids() { return pids_; }
+  Vfs& vfs() { return *vfs_; }
+  MemoryFile& memory_file() { return *memory_file_; }
+  TimerQueue& timers() { return *timers_; }
+  HostNotifier& host_notifier() { return *host_notifier_; }
+  Guarded<UtsNames>& uts() { return uts_; }
+  MountNamespace& root_mounts() { return *root_mounts_; }
+  // CLOCK_MONOTONIC of the host when the sandbox booted, for uptime.
+  Nanoseconds boot_time_ns() const { return boot_time_ns_; }
+
+  // File systems that mount(2) and the container's mounts know by name.
+  void register_file_system(FileSystemType);
+  FileSystemType const* file_system_type(std::string_view name) const;
+  std::vector<FileSystemType> const& file_system_types() const { return file_system_types_; }
+  // Device nodes by type (S_IFCHR, S_IFBLK) and number: how the VFS opens one.
+  using DeviceOpener = std::function<Result<Ref<File>>(Task&, Path const&, int flags)>;
+  void register_device(mode_t type, uint64_t device, DeviceOpener);
+  Result<Ref<File>> open_device(Task&, mode_t type, uint64_t device, Path const&, int flags);  // ENXIO
+
+  // Starts a process: the first is init (pid 1). Looks the program up in PATH of the environment as runc does.
+  // Errors: ENOENT, EACCES, ENOEXEC, … of execve(2). The task runs at once.
+  Result<Ref<ThreadGroup>> start_process(ProcessSpec const&, Ref<ThreadGroup> parent = {});
+  // Waits on the calling (non-task) thread until the group has exited; gives its wait(2) status.
+  int wait_for_exit(ThreadGroup&);
+  // SIGKILL to everything, and waits until no task is left. For the end of the sandbox.
+  void kill_all();
+
+  int32_t total_tasks() const;
+  std::atomic<uint64_t> context_switches{0}, forks{0};
+
+ private:
+  friend class ProcessLocked;
+  explicit Kernel(Options);
+  Options options_;
+  Mutex process_mutex_;
+  PidNamespace pids_;
+  std::unique_ptr<MemoryFile> memory_file_;
+  std::unique_ptr<TimerQueue> timers_;
+  std::unique_ptr<HostNotifier> host_notifier_;
+  std::unique_ptr<Vfs> vfs_;
+  std::unique_ptr<MountNamespace> root_mounts_;
+  Guarded<UtsNames> uts_;
+  std::vector<FileSystemType> file_system_types_;
+  std::map<std::pair<mode_t, uint64_t>, DeviceOpener> devices_;
+  Nanoseconds boot_time_ns_ = 0;
+};
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,105 @@
+// A guest address space as policy: the VMA tree, limits, brk, and what /proc/PID/maps tells.
+//
+// The pages themselves are the host's (architecture 4.1). The tree is a claim about a hostile peer: nothing of the
+// sentry's safety rests on it. Changes run on the calling task's own platform::Context.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/vfs/file.h"
+#include "platform/platform.h"
+
+namespace cofferdam::kernel {
+
+class Kernel;
+class Task;
+
+// A mapped range. Private anonymous when `file` and `memory` are null.
+struct Vma {
+  uint64_t start = 0, end = 0;
+  int protection = 0;
+  int flags = 0;             // MAP_SHARED or MAP_PRIVATE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_STACK
+  Ref<File> file;            // as shown in maps; null for anonymous memory
+  Ref<host::SharedFd> memory;  // the host descriptor that is mapped
+  uint64_t file_offset = 0;  // of `start` in `file`
+  uint64_t memory_offset = 0;  // of `start` in `memory`
+  enum class Kind : uint8_t { Normal, Heap, Stack, Vdso, Vvar, SharedAnonymous } kind = Kind::Normal;
+  bool may_write = true;     // mprotect may add PROT_WRITE (a shared mapping of a read-only file may not)
+  bool dont_fork = false, wipe_on_fork = false, dont_dump = false, locked = false;
+  std::string name;          // PR_SET_VMA_ANON_NAME, "[anon:…]"
+};
+
+struct MmapRequest {
+  uint64_t address = 0, length = 0;
+  int protection = 0, flags = 0;
+  Ref<File> file;  // null for MAP_ANONYMOUS
+  uint64_t offset = 0;
+};
+
+// Sums for /proc/PID/{statm,status}; bytes.
+struct MemoryUsage {
+  uint64_t total = 0, data = 0, stack = 0, text = 0, library = 0, locked = 0, shared = 0, peak_total = 0;
+};
+
+class MemoryManager : public RefCounted {
+ public:
+  MemoryManager(Kernel&, Ref<platform::AddressSpace>);
+  ~MemoryManager() override;
+
+  platform::AddressSpace& address_space() const { return *address_space_; }
+  Ref<platform::AddressSpace> address_space_ref() const { return address_space_; }
+
+  Result<uint64_t> mmap(Task&, MmapRequest const&);
+  Result<void> munmap(Task&, uint64_t address, uint64_t length);
+  Result<void> mprotect(Task&, uint64_t address, uint64_t length, int protection);
+  Result<uint64_t> mremap(Task&, uint64_t old_address, uint64_t old_length, uint64_t new_length, int flags,
+                          uint64_t new_address);
+  Result<uint64_t> brk(Task&, uint64_t new_break);
+  Result<void> madvise(Task&, uint64_t address, uint64_t length, int advice);
+  Result<void> mlock(Task&, uint64_t address, uint64_t length, int flags);
+  Result<void> munlock(Task&, uint64_t address, uint64_t length);
+  Result<void> mlockall(Task&, int flags);
+  Result<void> munlockall(Task&);
+  Result<void> mincore(Task&, uint64_t address, uint64_t length, UserAddr vector);
+  Result<void> msync(Task&, uint64_t address, uint64_t length, int flags);
+  // A fault at `address` below a MAP_GROWSDOWN mapping: grows it (RLIMIT_STACK). false: not a stack, deliver SIGSEGV.
+  Result<bool> grow_stack(Task&, uint64_t address, uint64_t stack_pointer);
+
+  // The policy of a child made by Context::fork(): a copy of the tree without MADV_DONTFORK ranges.
+  Ref<MemoryManager> fork(Ref<platform::AddressSpace>) const;
+
+  // For the program loader: maps with the loader's own context before the task runs in it.
+  Result<uint64_t> map_for_loader(platform::Context&, MmapRequest const&, Vma::Kind kind, uint64_t rlimit_as);
+
+  struct Layout {  // PR_SET_MM, /proc/PID/stat
+    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, break_start = 0, break_end = 0, stack_start = 0;
+    uint64_t arguments_start = 0, arguments_end = 0, environment_start = 0, environment_end = 0, mmap_base = 0, entry = 0;
+  };
+  Layout layout() const;
+  void set_layout(Layout const&);
+  void set_executable(Ref<File>);
+  Ref<File> executable() const;
+  std::vector<std::byte> auxv() const;
+  void set_auxv(std::vector<std::byte>);
+
+  std::vector<Vma> vmas() const;  // a snapshot, ascending
+  MemoryUsage usage() const;
+  bool range_is_mapped(uint64_t address, uint64_t length) const;
+
+ private:
+  struct State;
+  Kernel& kernel_;
+  Ref<platform::AddressSpace> address_space_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cofferdam::kernel

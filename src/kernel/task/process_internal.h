@@ -1,0 +1,59 @@
+// What a thread group keeps. All members need the process lock unless said otherwise.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "kernel/signal/signal.h"
+#include "kernel/task/task.h"
+#include "kernel/task/thread_group.h"
+#include "kernel/time/timer_queue.h"
+
+namespace cofferdam::kernel {
+
+struct GroupUsage {  // of threads that have exited, and of waited-for children
+  Nanoseconds user_ns = 0, system_ns = 0;
+  uint64_t minor_faults = 0, major_faults = 0, voluntary_switches = 0, involuntary_switches = 0, max_resident_bytes = 0;
+  void add(platform::AddressSpace::Usage const&);
+  void add(GroupUsage const&);
+};
+
+// Interval and POSIX timers of a group; defined by kernel/time.
+struct GroupTimers;
+
+struct ThreadGroup::Implementation {
+  Ref<Task> leader;
+  std::vector<Ref<Task>> tasks;  // living ones, leader first while it lives
+  ThreadGroup* parent = nullptr;
+  std::vector<Ref<ThreadGroup>> children;  // living and zombie
+  Ref<ProcessGroup> process_group;
+  int exit_signal = SIGCHLD;  // to the parent, 0: none (clone(2))
+
+  PendingSignals pending;
+  Ref<SignalHandlers> handlers;
+
+  bool group_exiting = false;
+  int32_t exit_status = 0;  // wait(2) status once group_exiting
+  bool zombie = false;
+  bool reaped = false;
+
+  // Group stop.
+  bool stopped = false;
+  int stop_signal = 0;
+  bool stop_reported = false;       // to wait(WUNTRACED)
+  bool continue_unreported = false; // for wait(WCONTINUED)
+
+  bool child_subreaper = false;
+  bool dumpable = true;
+  bool has_execed = false;  // setpgid of a child after exec is EACCES
+  Ref<Task> exec_task;      // the thread that execs and makes the others exit
+
+  GroupUsage own, waited_children;
+  Nanoseconds start_time_ns = 0;
+  std::shared_ptr<GroupTimers> timers;
+  int oom_score_adj = 0;
+};
+
+}  // namespace cofferdam::kernel

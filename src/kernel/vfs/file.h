@@ -1,0 +1,118 @@
+// An open file description: what file descriptors, mappings and SCM_RIGHTS messages share.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "host/fd.h"
+#include "kernel/io.h"
+#include "kernel/user_memory.h"
+#include "kernel/vfs/attributes.h"
+#include "kernel/vfs/path.h"
+#include "kernel/wait_queue.h"
+
+namespace cofferdam::kernel {
+
+class File;
+class Inode;
+class Task;
+
+// Receives directory entries from File::iterate.
+class DirectorySink {
+ public:
+  virtual ~DirectorySink() = default;
+  // false: no room, stop; the entry will be asked for again. `next` is the cookie (d_off) behind this entry.
+  virtual bool add(std::string_view name, uint64_t inode, unsigned char d_type, uint64_t next) = 0;
+};
+
+// How the host can map this file's bytes: a descriptor and the offset in it that corresponds to the request's offset.
+struct MapTarget {
+  Ref<host::SharedFd> fd;  // null: anonymous zero memory (/dev/zero, shared anonymous is a memory-file extent)
+  uint64_t offset = 0;
+  Ref<File> keep_file;     // shown in /proc/PID/maps; normally the file itself
+};
+struct MapRequest {
+  uint64_t offset, length;
+  int protection;
+  bool shared;
+};
+
+struct IoOptions {
+  bool nowait = false;   // O_NONBLOCK or RWF_NOWAIT: EAGAIN instead of blocking
+  bool append = false;   // the write goes to the end
+  bool sync = false;     // O_SYNC, RWF_SYNC
+};
+
+class File : public RefCounted {
+ public:
+  // flags: access mode and status flags of open(2). path may be empty (anonymous inodes carry a name only).
+  File(Path path, int flags);
+  ~File() override;
+
+  Path const& path() const { return path_; }
+  Inode* inode() const;  // null for files without one
+  int flags() const { return flags_.load(std::memory_order_relaxed); }
+  void set_status_flags(int settable);  // F_SETFL: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK
+  bool readable() const { return (flags() & O_ACCMODE) != O_WRONLY && !(flags() & O_PATH); }
+  bool writable() const { return (flags() & O_ACCMODE) != O_RDONLY && !(flags() & O_PATH); }
+  bool nonblocking() const { return flags() & O_NONBLOCK; }
+
+  // Has it a position? Then read/write are given it, and pread/pwrite/lseek work; else they are ESPIPE.
+  virtual bool seekable() const { return false; }
+
+  // One read or write at `offset` (ignored by streams). Blocks by Task's waiting primitives unless options.nowait.
+  // May move less than asked. Access mode has been checked.
+  virtual Result<size_t> read(Task&, IoSink&, uint64_t /*offset*/, IoOptions) { return fail(Errno::Inval); }
+  virtual Result<size_t> write(Task&, IoSource&, uint64_t /*offset*/, IoOptions) { return fail(Errno::Inval); }
+  // lseek(2). The default serves SEEK_SET, SEEK_CUR, SEEK_END from size(), with SEEK_DATA/HOLE of a file without holes.
+  virtual Result<uint64_t> seek(Task&, int64_t offset, int whence);
+  virtual Result<void> iterate(Task&, uint64_t /*position*/, DirectorySink&) { return fail(Errno::NotDir); }
+  virtual Result<void> truncate(Task&, uint64_t /*size*/) { return fail(Errno::Inval); }
+  virtual Result<void> allocate(Task&, int /*mode*/, uint64_t /*offset*/, uint64_t /*length*/) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> sync(Task&, bool /*data_only*/) { return fail(Errno::Inval); }
+  virtual Result<uint64_t> ioctl(Task&, uint32_t /*request*/, uint64_t /*argument*/) { return fail(Errno::NoTty); }
+  virtual Result<MapTarget> map(Task&, MapRequest const&) { return fail(Errno::NoDev); }
+  // Attributes for fstat; default: the inode's.
+  virtual Result<Attributes> attributes();
+  // Ready events now (EPOLLIN, …) and where changes are told. Files that are always ready keep the defaults.
+  virtual PollMask poll() { return EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM; }
+  virtual WaitQueue* wait_queue() { return nullptr; }
+  virtual bool pollable() const { return wait_queue() != nullptr; }  // epoll_ctl on others is EPERM
+  WaitQueue* wait_queue() const { return const_cast<File*>(this)->wait_queue(); }
+  // Each close(2) of a descriptor (flush of Linux); errors are close's result.
+  virtual Result<void> on_descriptor_close(Task&) { return {}; }
+  // "socket:[17]", "pipe:[3]", "anon_inode:[eventpoll]": what readlink of /proc/PID/fd/N gives when path() is empty.
+  virtual std::string anonymous_name() const { return "anon_inode:[unknown]"; }
+  // Lines of /proc/PID/fdinfo/N beyond pos, flags, mnt_id, ino.
+  virtual std::string fdinfo() { return {}; }
+  // The host descriptor behind plain file data (directfs, tmpfs), for sendfile, splice and mappings; null otherwise.
+  virtual Ref<host::SharedFd> host_fd() { return {}; }
+
+  // The position shared by all descriptors of this description; held over a whole read or write (f_pos_lock of Linux).
+  Mutex position_lock;
+  uint64_t position GUARDED_BY(position_lock) = 0;
+
+  // F_SETOWN, F_SETSIG (fcntl(2)); pids in the kernel's root namespace.
+  struct Owner {
+    int type = 0;
+    int32_t id = 0;
+    int signal = 0;
+    uid_t uid = 0, euid = 0;
+  };
+  Guarded<Owner> owner;
+
+ private:
+  Path path_;
+  std::atomic<int> flags_;
+};
+
+}  // namespace cofferdam::kernel

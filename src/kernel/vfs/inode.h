@@ -1,0 +1,115 @@
+// An inode: what a file system implements. Every operation has a default that carries the right errno, so that a
+// file system states only what it can do. The VFS has checked permissions, mount flags and name lengths before it calls.
+//
+// Names are single path components: never empty, ".", "..", or with '/' or NUL. Directory operations are called with
+// the directory's own lock (Inode::directory_lock) held exclusively for changes.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/statfs.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/cred/credentials.h"
+#include "kernel/vfs/attributes.h"
+
+namespace cofferdam::kernel {
+
+class Dentry;
+class File;
+class FileSystem;
+class Inode;
+class Mount;
+class Task;
+struct Path;
+
+// Who makes a new inode, and how. mode already has umask and setgid inheritance applied.
+struct NewInode {
+  mode_t mode;  // type and permission bits
+  uid_t uid;
+  gid_t gid;
+  uint64_t special_device = 0;
+};
+
+enum class RenameMode { Replace, NoReplace, Exchange, Whiteout };
+
+struct OpenRequest {
+  int flags;  // O_* as the guest gave them (access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_TRUNC done by the VFS before)
+  Task& task;
+};
+
+class Inode : public RefCounted {
+ public:
+  explicit Inode(FileSystem& fs);
+  ~Inode() override;
+  FileSystem& file_system() const { return *file_system_; }
+
+  // The current attributes. Cheap: the VFS asks on every path component.
+  virtual Result<Attributes> attributes() = 0;
+  virtual Result<void> set_attributes(AttributeChange const&, Task&) { return fail(Errno::Perm); }
+  // Type bits alone (S_IFMT); never changes during an inode's life.
+  virtual mode_t type() const = 0;
+
+  // Directories.
+  virtual Result<Ref<Inode>> lookup(std::string_view) { return fail(Errno::NotDir); }
+  virtual Result<Ref<Inode>> create(std::string_view, NewInode const&) { return fail(Errno::Perm); }  // regular, mkdir, mknod by mode
+  virtual Result<Ref<Inode>> symlink(std::string_view, std::string_view /*target*/, NewInode const&) { return fail(Errno::Perm); }
+  virtual Result<void> link(std::string_view, Inode& /*target*/) { return fail(Errno::Perm); }
+  virtual Result<void> unlink(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
+  virtual Result<void> rmdir(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
+  virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) { return fail(Errno::Perm); }
+  virtual Result<Ref<Inode>> tmpfile(NewInode const&) { return fail(Errno::OpNotSupp); }
+
+  // Symbolic links. A magic link (/proc/PID/fd/N, …/exe, …/cwd) gives a Path instead of text.
+  virtual Result<std::string> read_link(Task&) { return fail(Errno::Inval); }
+  virtual bool is_magic_link() const { return false; }
+  virtual Result<Path> follow_magic_link(Task&);  // ENOENT
+
+  // Makes an open file. FIFOs, sockets and device nodes are opened by the VFS itself and never come here unless a
+  // file system overrides opens_special_files().
+  virtual Result<Ref<File>> open(OpenRequest const&, Path const&) { return fail(Errno::NxIo); }
+  virtual bool opens_special_files() const { return false; }
+
+  // May this task use it so (`mask` of MAY_READ 4, MAY_WRITE 2, MAY_EXEC 1)? Default: mode bits and capabilities.
+  virtual Result<void> permission(Credentials const&, int mask);
+
+  // Extended attributes (xattr(7)).
+  virtual Result<std::string> get_xattr(std::string_view) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> set_xattr(std::string_view, std::string_view, int /*flags*/) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> remove_xattr(std::string_view) { return fail(Errno::OpNotSupp); }
+  virtual Result<std::vector<std::string>> list_xattr() { return fail(Errno::OpNotSupp); }
+
+  // May a cached dentry of this inode still be used? Shared mounts ask the host again; false drops the dentry.
+  virtual bool revalidate() { return true; }
+  // May lookups that failed be cached?
+  virtual bool cache_negative() const { return true; }
+
+  SharedMutex directory_lock;
+
+  // What the VFS hangs on an inode while it lives: the pipe of a FIFO, the endpoint bound to a socket file, file locks.
+  Guarded<Ref<RefCounted>> fifo, bound_socket, locks, watches;
+
+ private:
+  Ref<FileSystem> file_system_;
+};
+
+class FileSystem : public RefCounted {
+ public:
+  virtual std::string_view type_name() const = 0;  // as in /proc/filesystems
+  virtual Result<struct statfs> statfs() = 0;
+  virtual Ref<Inode> root() = 0;
+  virtual uint64_t device() const = 0;  // st_dev of its inodes
+  virtual std::string mount_options() const { return {}; }  // beyond the mount's own, for /proc/mounts
+  virtual std::string source() const { return std::string(type_name()); }
+  virtual Result<void> sync() { return {}; }
+  // A rename between two of its directories may be refused with EXDEV; is every inode number stable and unique?
+};
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,129 @@
+// The VFS's front: what system calls and the rest of the kernel ask of the file tree.
+// Dentries and mounts themselves: dentry.h, mount.h.
+#pragma once
+
+#include <fcntl.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/cred/credentials.h"
+#include "kernel/vfs/attributes.h"
+#include "kernel/vfs/file.h"
+#include "kernel/vfs/inode.h"
+#include "kernel/vfs/path.h"
+
+namespace cofferdam::kernel {
+
+class Kernel;
+class MountNamespace;
+class Task;
+
+// Root, working directory and umask; shared by CLONE_FS.
+class FsContext : public RefCounted {
+ public:
+  FsContext(Path root, Path cwd, mode_t umask) : state_(State{std::move(root), std::move(cwd), umask}) {}
+  Ref<FsContext> clone() const;
+  Path root() const;
+  Path cwd() const;
+  mode_t umask() const;
+  void set_root(Path);
+  void set_cwd(Path);
+  mode_t exchange_umask(mode_t);
+
+ private:
+  struct State {
+    Path root, cwd;
+    mode_t umask;
+  };
+  Guarded<State> state_;
+};
+
+struct LookupOptions {
+  bool follow_last = true;        // follow a symlink in the last component
+  bool allow_empty = false;       // AT_EMPTY_PATH
+  bool must_be_directory = false; // set by a trailing slash as well
+  bool no_automount = false;
+  uint64_t resolve = 0;           // RESOLVE_* of openat2(2)
+};
+
+// A path whose last component may not exist: the parent is resolved, the last name is kept.
+struct ParentLookup {
+  Path parent;
+  std::string name;      // empty when the path was "/" or ended in "." or ".." (then `last_is_special`)
+  bool trailing_slash = false;
+  bool last_is_special = false;
+};
+
+class Vfs {
+ public:
+  explicit Vfs(Kernel&);
+  ~Vfs();
+
+  // `start` is where relative paths begin: the cwd (AT_FDCWD) or an open directory's path.
+  // Errors: ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, EXDEV/EAGAIN (resolve flags).
+  Result<Path> lookup(Task&, Path const& start, std::string_view path, LookupOptions);
+  Result<ParentLookup> lookup_parent(Task&, Path const& start, std::string_view path, uint64_t resolve = 0);
+  // The Path for a dirfd argument: cwd for AT_FDCWD, else the descriptor's (EBADF; ENOTDIR when path is relative and it
+  // is no directory).
+  Result<Path> start_of(Task&, int dirfd, std::string_view path);
+
+  // open(2) in whole: creation, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE, permission, read-only
+  // mounts, ETXTBSY, FIFOs (blocking as fifo(7)), devices.
+  Result<Ref<File>> open(Task&, Path const& start, std::string_view path, int flags, mode_t mode, uint64_t resolve = 0);
+  // A path that has been looked up already (execve, /proc/PID/fd).
+  Result<Ref<File>> open_path(Task&, Path const&, int flags);
+  // For execve(2): regular file, not on a noexec mount, executable by the task: EACCES else.
+  Result<Ref<File>> open_executable(Task&, Path const& start, std::string_view path, bool follow_last);
+
+  Result<void> mkdir(Task&, Path const& start, std::string_view path, mode_t mode);
+  Result<void> mknod(Task&, Path const& start, std::string_view path, mode_t mode, uint64_t device);
+  Result<void> symlink(Task&, std::string_view target, Path const& start, std::string_view path);
+  Result<void> link(Task&, Path const& old_path, Path const& new_start, std::string_view new_path);
+  Result<void> unlink(Task&, Path const& start, std::string_view path);
+  Result<void> rmdir(Task&, Path const& start, std::string_view path);
+  Result<void> rename(Task&, Path const& old_start, std::string_view old_path, Path const& new_start,
+                      std::string_view new_path, RenameMode);
+  Result<std::string> read_link(Task&, Path const&);
+  Result<Attributes> attributes(Path const&);
+  // chmod, chown, utimensat, truncate with Linux's permission rules (EPERM, EACCES, EROFS).
+  Result<void> set_attributes(Task&, Path const&, AttributeChange);
+  // access(2): with the real ids when effective is false.
+  Result<void> access(Task&, Path const&, int mask, bool effective);
+  Result<void> chdir(Task&, Path const&);   // EACCES, ENOTDIR
+  Result<void> chroot(Task&, Path const&);  // EPERM without CAP_SYS_CHROOT
+
+  // mount(2) family. Mounts of new file systems are made by name through the registry of file_system_types().
+  Result<void> mount(Task&, std::string_view source, Path const& target, std::string_view type, unsigned long flags,
+                     std::string_view data);
+  Result<void> unmount(Task&, Path const& target, int flags);
+  Result<void> pivot_root(Task&, Path const& new_root, Path const& put_old);
+
+  // Puts a file system at a path before the first task runs (the container's own mounts). flags: MS_RDONLY, MS_NOSUID…
+  Result<Ref<Mount>> attach(MountNamespace&, Ref<FileSystem>, std::optional<Path> const& at, unsigned long flags);
+
+  // The path as text below `root`; "(unreachable)…" when it is not below it, " (deleted)" when unlinked (d_path).
+  std::string path_text(Path const&, Path const& root);
+  // A fresh anonymous st_dev number for a file system without a device.
+  uint64_t allocate_device();
+
+ private:
+  Kernel& kernel_;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// A file system that mount(2) can make by name. Registered with Kernel::file_system_types by the sentry's assembly.
+struct FileSystemType {
+  std::string name;
+  bool nodev = true;  // "nodev" in /proc/filesystems
+  bool user_mountable = true;
+  // data: the option string of mount(2).
+  Result<Ref<FileSystem>> (*create)(Kernel&, Task*, std::string_view source, std::string_view data);
+};
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,8 @@
+// Handlers of this family; each is documented by its man page.
+#pragma once
+
+#include "syscalls/arguments.h"
+
+namespace cofferdam::syscalls {
+
+}  // namespace cofferdam::syscalls
