@@ -6,11 +6,15 @@
 
 #include "base/ref.h"
 #include "base/result.h"
+#include "kernel/cred/credentials.h"
 #include "kernel/mm/memory_manager.h"
 #include "kernel/vfs/file.h"
 #include "platform/platform.h"
 
 namespace cofferdam::kernel {
+
+class Kernel;
+class Task;
 
 struct ProgramArguments {
   Ref<File> executable;         // from Vfs::open_executable
