@@ -38,7 +38,7 @@ class Task : public RefCounted {
  public:
   Kernel& kernel() const { return kernel_; }
   ThreadGroup& thread_group() const { return *thread_group_; }
-  int32_t tid() const { return tid_; }  // in the kernel's root pid namespace, which is what this sandbox's guests see
+  int32_t tid() const { return tid_.load(std::memory_order_relaxed); }  // in the kernel's root pid namespace, which is what this sandbox's guests see
   int32_t tgid() const;
 
   // Who it is. A snapshot: credentials are immutable objects.
@@ -95,12 +95,15 @@ class Task : public RefCounted {
   template <class Ready>
   Result<void> wait_until(WaitQueue& queue, PollMask interest, Deadline deadline, Ready&& ready, bool exclusive = false);
   void wake();  // from any thread
+  // As wait, but only the end of the task interrupts it: RestartNoIntr then (vfork, execve waiting for its threads). [own]
+  Result<void> wait_killable(Deadline);
   // For restart_syscall(2): how an interrupted call goes on after RestartRestartBlock. [own]
   void set_restart(std::function<Result<uint64_t>(Task&)> f) { restart_ = std::move(f); }
   Result<uint64_t> restart();
 
   // Signals.
-  bool signal_pending() const { return work_.load(std::memory_order_acquire) != 0; }  // run-loop work of any kind waits
+  uint32_t pending_work() const { return work_.load(std::memory_order_acquire); }
+  bool signal_pending() const;  // work that ends a blocked call waits: signals, kill, stop
   SignalSet blocked_signals() const { return SignalSet(blocked_.load(std::memory_order_relaxed)); }
   void set_blocked_signals(SignalSet);  // [own] re-evaluates what is pending
   // sigsuspend, ppoll, pselect, epoll_pwait: the mask until the call returns; restored after a handler ran or at once.
@@ -111,8 +114,9 @@ class Task : public RefCounted {
   // A fault of its own: cannot be blocked or ignored (force_sig of Linux). [own]
   void force_signal(SignalInfo const&);
 
-  // Called by wakers of every kind: there is run-loop work; interrupts the guest or the wait.
-  void notify_work();
+  // There is run-loop work of these kinds (namespace work of task_internal.h): interrupts the guest or the wait. Any thread.
+  void notify_work(uint32_t kinds);
+  void clear_work(uint32_t kinds) { work_.fetch_and(~kinds, std::memory_order_acq_rel); }
 
   struct Implementation;  // run loop, exit, ptrace and timers: task_internal.h
   Implementation& implementation() { return *implementation_; }
@@ -124,11 +128,13 @@ class Task : public RefCounted {
   friend struct Implementation;
   Kernel& kernel_;
   Ref<ThreadGroup> thread_group_;
-  int32_t const tid_;
+  std::atomic<int32_t> tid_;  // changes once: execve of a thread that is not the leader
   std::unique_ptr<platform::Context> context_;
   std::atomic<uint32_t> work_{0};
   std::atomic<uint32_t> wake_word_{0};
   std::atomic<uint64_t> blocked_{0};
+  std::atomic<bool> in_guest_{false};
+  Mutex context_mutex_;  // over the exchange of context_ against interrupts from other threads
   std::function<Result<uint64_t>(Task&)> restart_;
   std::unique_ptr<Implementation> implementation_;
 };

@@ -57,6 +57,7 @@ struct Task::Implementation {
   int parent_death_signal = 0;  // prctl PR_SET_PDEATHSIG [lock]
   uint64_t timer_slack_ns = 50'000;
   std::optional<InterruptedCall> interrupted;
+  bool registers_replaced = false;  // by execve or sigreturn: the run loop sets no result for this call
   struct VforkDone : RefCounted {
     std::atomic<bool> done{false};
     WaitQueue queue;
