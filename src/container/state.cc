@@ -1,0 +1,267 @@
+#include "container/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "oci/reader.h"
+
+namespace cofferdam::container {
+
+namespace {
+
+constexpr char control_name[] = "control.sock";
+constexpr char state_name[] = "state.json";
+constexpr char lock_name[] = "lock";
+
+Outcome<> make_directories(std::string const& path) {
+  for (size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    std::string part = path.substr(0, at);
+    if (::mkdir(part.c_str(), 0711) != 0 && errno != EEXIST)
+      return refuse(
+          fmt::format("cannot make state directory {}: {}; choose another with --root", part, strerror(errno)));
+    if (at == std::string::npos) return {};
+  }
+}
+
+// The path of a socket through its directory's descriptor: sun_path holds 107 bytes only.
+sockaddr_un control_address(int directory) {
+  sockaddr_un address{.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory, control_name);
+  return address;
+}
+
+oci::Json record(State const& s) {
+  oci::JsonObject annotations;
+  for (auto& [key, value] : s.annotations) annotations.emplace_back(key, value);
+  oci::JsonArray cgroups;
+  for (auto& path : s.cgroups) cgroups.emplace_back(path);
+  return oci::JsonObject{{"ociVersion", s.oci_version},
+                         {"id", s.id},
+                         {"pid", static_cast<int64_t>(s.pid)},
+                         {"startTime", s.start_time},
+                         {"bundle", s.bundle},
+                         {"rootfs", s.rootfs},
+                         {"created", s.created},
+                         {"owner", s.owner},
+                         {"terminal", s.terminal},
+                         {"annotations", std::move(annotations)},
+                         {"cgroups", std::move(cgroups)}};
+}
+
+}  // namespace
+
+std::string_view phase_name(Phase phase) {
+  switch (phase) {
+    case Phase::Created:
+      return "created";
+    case Phase::Running:
+      return "running";
+    case Phase::Paused:
+      return "paused";
+    case Phase::Stopped:
+      break;
+  }
+  return "stopped";
+}
+
+Outcome<> check_id(std::string_view id) {
+  bool good = !id.empty() && id.size() <= 255 && id != "." && id != "..";
+  for (char c : id)
+    good = good && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || strchr("_+-.", c));
+  if (!good)
+    return refuse(fmt::format("'{}' cannot be a container id; use letters, digits, '_', '+', '-' and '.'", id));
+  return {};
+}
+
+Outcome<StateDirectory> StateDirectory::create(std::string const& root, std::string const& id) {
+  ATTEMPT(check_id(id));
+  ATTEMPT(make_directories(root));
+  StateDirectory self;
+  self.path_ = root + "/" + id;
+  self.id_ = id;
+  if (::mkdir(self.path_.c_str(), 0711) != 0) {
+    if (errno == EEXIST) return refuse(fmt::format("container '{}' exists already; delete it or use another id", id));
+    return refuse(fmt::format("cannot make {}: {}; choose another place with --root", self.path_, strerror(errno)));
+  }
+  self.directory_ = host::OwnedFd(::open(self.path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  self.lock_ = host::OwnedFd(::openat(self.directory_.get(), lock_name, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+  if (!self.lock_ || ::flock(self.lock_.get(), LOCK_EX) != 0) {
+    std::string why = strerror(errno);
+    self.remove();
+    return refuse(fmt::format("cannot lock {}: {}", self.path_, why));
+  }
+  return self;
+}
+
+Outcome<StateDirectory> StateDirectory::open(std::string const& root, std::string const& id) {
+  ATTEMPT(check_id(id));
+  StateDirectory self;
+  self.path_ = root + "/" + id;
+  self.id_ = id;
+  auto missing = [&] { return refuse(fmt::format("container '{}' does not exist", id)); };
+  self.directory_ = host::OwnedFd(::open(self.path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!self.directory_ && errno != ENOENT)
+    return refuse(fmt::format("cannot open {}: {}", self.path_, strerror(errno)));
+  if (!self.directory_) return missing();
+  self.lock_ = host::OwnedFd(::openat(self.directory_.get(), lock_name, O_RDWR | O_CLOEXEC));
+  if (!self.lock_ && errno != ENOENT)
+    return refuse(fmt::format("cannot open {}/{}: {}", self.path_, lock_name, strerror(errno)));
+  if (!self.lock_) return missing();
+  while (::flock(self.lock_.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return refuse(fmt::format("cannot lock {}: {}", self.path_, strerror(errno)));
+  // Whoever held the lock may have deleted the container.
+  struct stat st{};
+  if (::fstat(self.lock_.get(), &st) != 0 || st.st_nlink == 0) return missing();
+  return self;
+}
+
+Outcome<State> StateDirectory::load() const {
+  std::string file = path_ + "/" + state_name;
+  if (::access(file.c_str(), F_OK) != 0)
+    return refuse(fmt::format("container '{}' was not created completely; remove it with 'delete --force'", id_));
+  std::string text = ATTEMPT(oci::read_text_file(file));
+  auto json = oci::parse_json(text);
+  if (!json) return refuse(fmt::format("{}: {}", file, json.error()));
+  std::string error;
+  oci::Reader top(&*json, "", &error);
+  State s;
+  top.at("ociVersion").read(s.oci_version);
+  top.at("id").require(s.id);
+  top.at("pid").require(s.pid);
+  top.at("startTime").read(s.start_time);
+  top.at("bundle").read(s.bundle);
+  top.at("rootfs").read(s.rootfs);
+  top.at("created").read(s.created);
+  top.at("owner").read(s.owner);
+  top.at("terminal").read(s.terminal);
+  top.at("annotations").read(s.annotations);
+  top.at("cgroups").read(s.cgroups);
+  if (!error.empty()) return refuse(fmt::format("{}: {}", file, error));
+  return s;
+}
+
+Outcome<> StateDirectory::save(State const& state) const {
+  std::string text = oci::print_json(record(state));
+  constexpr char temporary[] = "state.json.new";
+  host::OwnedFd fd(::openat(directory_.get(), temporary, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::renameat(directory_.get(), temporary, directory_.get(), state_name) != 0)
+    return refuse(fmt::format("cannot write {}/{}: {}", path_, state_name, strerror(errno)));
+  return {};
+}
+
+void StateDirectory::remove() {
+  for (char const* name : {control_name, state_name, "state.json.new"}) ::unlinkat(directory_.get(), name, 0);
+  // The lock goes last: while it stands, others wait for it and then see that it is gone.
+  ::unlinkat(directory_.get(), lock_name, 0);
+  ::rmdir(path_.c_str());
+  lock_.reset();
+}
+
+Outcome<host::OwnedFd> StateDirectory::listen() const {
+  host::OwnedFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address = control_address(directory_.get());
+  if (!fd || ::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), 64) != 0)
+    return refuse(fmt::format("cannot make the control socket in {}: {}", path_, strerror(errno)));
+  if (::fchmodat(directory_.get(), control_name, 0600, 0) != 0)
+    return refuse(fmt::format("cannot guard the control socket in {}: {}", path_, strerror(errno)));
+  return fd;
+}
+
+Outcome<host::OwnedFd> StateDirectory::connect() const {
+  host::OwnedFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = control_address(directory_.get());
+  if (!fd || ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return refuse(fmt::format("cannot reach container '{}': {}", id_, strerror(errno)));
+  return fd;
+}
+
+uint64_t process_start_time(pid_t pid) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  host::OwnedFd fd(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!fd) return 0;
+  char text[1024];
+  ssize_t n = ::read(fd.get(), text, sizeof text - 1);
+  if (n <= 0) return 0;
+  text[n] = '\0';
+  char const* at = strrchr(text, ')');  // the name may hold anything, a parenthesis too
+  char state = 0;
+  unsigned long long start = 0;
+  if (!at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
+                    &start) != 2)
+    return 0;
+  return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+bool alive(State const& s) {
+  uint64_t start = process_start_time(s.pid);
+  return start != 0 && start == s.start_time;
+}
+
+Phase phase_of(StateDirectory const& directory, State const& s) {
+  if (!alive(s)) return Phase::Stopped;
+  auto reply = call(directory, RequestKind::Status, {}, {}, 5);
+  if (reply)
+    if (auto phase = decode_number(reply->payload); phase && *phase <= static_cast<uint32_t>(Phase::Paused))
+      return static_cast<Phase>(*phase);
+  // It is there and does not answer: it is ending, or too busy.
+  return alive(s) ? Phase::Running : Phase::Stopped;
+}
+
+Outcome<Frame> call(StateDirectory const& directory, RequestKind kind, std::string_view payload,
+                    std::vector<int> const& fds, int timeout_seconds) {
+  host::OwnedFd socket = ATTEMPT(directory.connect());
+  if (timeout_seconds > 0) {
+    timeval limit{.tv_sec = timeout_seconds, .tv_usec = 0};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  }
+  ATTEMPT(send_frame(socket.get(), static_cast<uint32_t>(kind), payload, fds));
+  Frame reply = ATTEMPT(receive_frame(socket.get()));
+  if (reply.kind != 0) return refuse(std::move(reply.payload));
+  return reply;
+}
+
+std::vector<std::string> list_ids(std::string const& root) {
+  std::vector<std::string> ids;
+  DIR* directory = ::opendir(root.c_str());
+  if (!directory) return ids;
+  while (auto* entry = ::readdir(directory))
+    if (entry->d_name[0] != '.') ids.emplace_back(entry->d_name);
+  ::closedir(directory);
+  std::ranges::sort(ids);
+  return ids;
+}
+
+oci::Json state_json(State const& s, Phase phase) {
+  oci::JsonObject out{{"ociVersion", s.oci_version},
+                      {"id", s.id},
+                      {"pid", static_cast<int64_t>(phase == Phase::Stopped ? 0 : s.pid)},
+                      {"status", phase_name(phase)},
+                      {"bundle", s.bundle},
+                      {"rootfs", s.rootfs},
+                      {"created", s.created}};
+  if (!s.annotations.empty()) {
+    oci::JsonObject annotations;
+    for (auto& [key, value] : s.annotations) annotations.emplace_back(key, value);
+    out.emplace_back("annotations", std::move(annotations));
+  }
+  out.emplace_back("owner", s.owner);
+  return out;
+}
+
+}  // namespace cofferdam::container

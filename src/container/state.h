@@ -1,0 +1,77 @@
+// The runtime's record of a container: a directory STATE_ROOT/ID with state.json, a lock and the control socket.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/outcome.h"
+#include "container/protocol.h"
+#include "host/fd.h"
+
+namespace cofferdam::container {
+
+inline constexpr std::string_view default_state_root = "/run/cofferdam";
+
+// What state.json keeps. The status is not in it: it is asked for.
+struct State {
+  std::string id, bundle, rootfs, created, owner, oci_version;
+  pid_t pid = 0;            // the sentry, on the host
+  uint64_t start_time = 0;  // field 22 of /proc/PID/stat: a pid that was reused is told apart
+  bool terminal = false;
+  std::vector<std::pair<std::string, std::string>> annotations;
+  std::vector<std::string> cgroups;  // directories to remove
+};
+
+// "creating", "created", "running", "paused", "stopped".
+std::string_view phase_name(Phase);
+
+// One line why an id cannot be used, if it cannot.
+Outcome<> check_id(std::string_view id);
+
+// The directory of one container, held under its lock (flock) for as long as the object lives.
+class StateDirectory {
+ public:
+  // Makes it: refused when the id is taken.
+  static Outcome<StateDirectory> create(std::string const& root, std::string const& id);
+  // Opens an existing one and waits for its lock: refused when there is no such container.
+  static Outcome<StateDirectory> open(std::string const& root, std::string const& id);
+
+  std::string const& path() const { return path_; }
+  int directory_fd() const { return directory_.get(); }
+  Outcome<State> load() const;  // refused while the container is still being created
+  Outcome<> save(State const&) const;
+  // Removes everything in it, and it.
+  void remove();
+  void unlock() { lock_.reset(); }
+
+  // A listening socket at PATH/control.sock; a connection to it.
+  Outcome<host::OwnedFd> listen() const;
+  Outcome<host::OwnedFd> connect() const;
+
+ private:
+  std::string path_, id_;
+  host::OwnedFd directory_, lock_;
+};
+
+// Is the process of the record still there (not a zombie either)?
+bool alive(State const&);
+// Asks the sandbox.
+Phase phase_of(StateDirectory const&, State const&);
+uint64_t process_start_time(pid_t pid);  // 0: no such process or a zombie
+
+// One request, one reply, on a connection of its own. timeout 0: for ever.
+Outcome<Frame> call(StateDirectory const&, RequestKind, std::string_view payload, std::vector<int> const& fds = {},
+                    int timeout_seconds = 0);
+
+// All ids under a state root, sorted.
+std::vector<std::string> list_ids(std::string const& root);
+
+// The JSON that `state` and `list` print for one container, members as runc's.
+oci::Json state_json(State const&, Phase);
+
+}  // namespace cofferdam::container

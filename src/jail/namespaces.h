@@ -1,0 +1,23 @@
+// The sandbox's process: a fork of the command's own, without exec, in namespaces of its own.
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/outcome.h"
+#include "host/fd.h"
+
+namespace cofferdam::jail {
+
+struct SandboxProcess {
+  pid_t pid = 0;  // 0 in the child
+  host::OwnedFd pidfd;
+};
+
+// As fork(2), with new user, mount, pid, ipc, uts, network and cgroup namespaces: the child is init of its pid
+// namespace. The caller must have one thread only. The child has no ids until the parent has called write_id_maps.
+Outcome<SandboxProcess> fork_into_namespaces();
+
+// Root: every id of this user namespace, each to itself (directfs keeps files' owners). Others: their own id only.
+Outcome<> write_id_maps(pid_t child);
+
+}  // namespace cofferdam::jail
