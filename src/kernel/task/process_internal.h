@@ -33,6 +33,7 @@ struct ThreadGroup::Implementation {
 
   PendingSignals pending;
   Ref<SignalHandlers> handlers;
+  WaitQueue signal_arrival;  // EPOLLIN whenever a signal comes to the group or a task of it: signalfd, sigtimedwait
 
   bool group_exiting = false;
   int32_t exit_status = 0;  // wait(2) status once group_exiting
