@@ -25,13 +25,13 @@ class FdTable : public RefCounted {
   Result<Ref<File>> remove(int fd);
   Result<bool> close_on_exec(int fd) const;
   Result<void> set_close_on_exec(int fd, bool);
-  Ref<FdTable> clone() const;  // fork, unshare: a copy
-  std::vector<Ref<File>> remove_range(unsigned first, unsigned last);         // close_range(2)
+  Ref<FdTable> clone() const;                                          // fork, unshare: a copy
+  std::vector<Ref<File>> remove_range(unsigned first, unsigned last);  // close_range(2)
   void set_close_on_exec_range(unsigned first, unsigned last);
-  std::vector<Ref<File>> take_close_on_exec();                                // execve(2)
-  std::vector<Ref<File>> take_all();                                          // exit
-  std::vector<int> descriptors() const;                                       // open numbers, ascending
-  size_t capacity() const;                                                    // FDSize of /proc/PID/status
+  std::vector<Ref<File>> take_close_on_exec();  // execve(2)
+  std::vector<Ref<File>> take_all();            // exit
+  std::vector<int> descriptors() const;         // open numbers, ascending
+  size_t capacity() const;                      // FDSize of /proc/PID/status
 
  private:
   struct Slot {

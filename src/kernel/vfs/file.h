@@ -38,7 +38,7 @@ class DirectorySink {
 struct MapTarget {
   Ref<host::SharedFd> fd;  // null: anonymous zero memory (/dev/zero, shared anonymous is a memory-file extent)
   uint64_t offset = 0;
-  Ref<File> keep_file;     // shown in /proc/PID/maps; normally the file itself
+  Ref<File> keep_file;  // shown in /proc/PID/maps; normally the file itself
 };
 struct MapRequest {
   uint64_t offset, length;
@@ -47,9 +47,9 @@ struct MapRequest {
 };
 
 struct IoOptions {
-  bool nowait = false;   // O_NONBLOCK or RWF_NOWAIT: EAGAIN instead of blocking
-  bool append = false;   // the write goes to the end
-  bool sync = false;     // O_SYNC, RWF_SYNC
+  bool nowait = false;  // O_NONBLOCK or RWF_NOWAIT: EAGAIN instead of blocking
+  bool append = false;  // the write goes to the end
+  bool sync = false;    // O_SYNC, RWF_SYNC
 };
 
 class File : public RefCounted {
@@ -77,7 +77,9 @@ class File : public RefCounted {
   virtual Result<uint64_t> seek(Task&, int64_t offset, int whence);
   virtual Result<void> iterate(Task&, uint64_t /*position*/, DirectorySink&) { return fail(Errno::NotDir); }
   virtual Result<void> truncate(Task&, uint64_t /*size*/) { return fail(Errno::Inval); }
-  virtual Result<void> allocate(Task&, int /*mode*/, uint64_t /*offset*/, uint64_t /*length*/) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> allocate(Task&, int /*mode*/, uint64_t /*offset*/, uint64_t /*length*/) {
+    return fail(Errno::OpNotSupp);
+  }
   virtual Result<void> sync(Task&, bool /*data_only*/) { return fail(Errno::Inval); }
   virtual Result<uint64_t> ioctl(Task&, uint32_t /*request*/, uint64_t /*argument*/) { return fail(Errno::NoTty); }
   virtual Result<MapTarget> map(Task&, MapRequest const&) { return fail(Errno::NoDev); }

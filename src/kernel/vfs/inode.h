@@ -1,14 +1,17 @@
 // An inode: what a file system implements. Every operation has a default that carries the right errno, so that a
-// file system states only what it can do. The VFS has checked permissions, mount flags and name lengths before it calls.
+// file system states only what it can do. The VFS has checked permissions, mount flags and name lengths before it
+// calls.
 //
 // Names are single path components: never empty, ".", "..", or with '/' or NUL. Directory operations are called with
-// the directory's own lock (Inode::directory_lock) held exclusively for changes.
+// the directory's own lock (Inode::directory_lock) held shared for lookups, exclusively for changes.
 #pragma once
 
 #include <fcntl.h>
 #include <sys/statfs.h>
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +33,25 @@ class Mount;
 class Task;
 struct Path;
 
+// A reference that few inodes need: its storage is made at first use.
+class LazySlot {
+ public:
+  LazySlot() = default;
+  ~LazySlot() { delete slot_.load(std::memory_order_relaxed); }
+  LazySlot(LazySlot const&) = delete;
+  LazySlot& operator=(LazySlot const&) = delete;
+  bool touched() const { return slot_.load(std::memory_order_acquire) != nullptr; }
+  // with([](Ref<RefCounted>& r) { … }) under the slot's lock.
+  template <class F>
+  decltype(auto) with(F&& f) {
+    return get().with(std::forward<F>(f));
+  }
+
+ private:
+  Guarded<Ref<RefCounted>>& get();
+  std::atomic<Guarded<Ref<RefCounted>>*> slot_{nullptr};
+};
+
 // Who makes a new inode, and how. mode already has umask and setgid inheritance applied.
 struct NewInode {
   mode_t mode;  // type and permission bits
@@ -41,7 +63,8 @@ struct NewInode {
 enum class RenameMode { Replace, NoReplace, Exchange, Whiteout };
 
 struct OpenRequest {
-  int flags;  // O_* as the guest gave them (access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_TRUNC done by the VFS before)
+  int flags;  // O_* as the guest gave them (access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_TRUNC done by the VFS
+              // before)
   Task& task;
 };
 
@@ -59,12 +82,18 @@ class Inode : public RefCounted {
 
   // Directories.
   virtual Result<Ref<Inode>> lookup(std::string_view) { return fail(Errno::NotDir); }
-  virtual Result<Ref<Inode>> create(std::string_view, NewInode const&) { return fail(Errno::Perm); }  // regular, mkdir, mknod by mode
-  virtual Result<Ref<Inode>> symlink(std::string_view, std::string_view /*target*/, NewInode const&) { return fail(Errno::Perm); }
+  virtual Result<Ref<Inode>> create(std::string_view, NewInode const&) {
+    return fail(Errno::Perm);
+  }  // regular, mkdir, mknod by mode
+  virtual Result<Ref<Inode>> symlink(std::string_view, std::string_view /*target*/, NewInode const&) {
+    return fail(Errno::Perm);
+  }
   virtual Result<void> link(std::string_view, Inode& /*target*/) { return fail(Errno::Perm); }
   virtual Result<void> unlink(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
   virtual Result<void> rmdir(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
-  virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) { return fail(Errno::Perm); }
+  virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) {
+    return fail(Errno::Perm);
+  }
   virtual Result<Ref<Inode>> tmpfile(NewInode const&) { return fail(Errno::OpNotSupp); }
 
   // Symbolic links. A magic link (/proc/PID/fd/N, …/exe, …/cwd) gives a Path instead of text.
@@ -91,13 +120,40 @@ class Inode : public RefCounted {
   // May lookups that failed be cached?
   virtual bool cache_negative() const { return true; }
 
-  SharedMutex directory_lock;
+  // The directory's own lock: shared for lookups, exclusive for changes.
+  SharedMutex& directory_lock();
 
   // What the VFS hangs on an inode while it lives: the pipe of a FIFO, the endpoint bound to a socket file, file locks.
-  Guarded<Ref<RefCounted>> fifo, bound_socket, locks, watches;
+  LazySlot fifo, bound_socket, locks, watches;
+
+  // The mode as last told by note_mode, which promises that permission() is the default one: lets path walks and writes
+  // skip the question where the mode alone answers it. nullopt: ask.
+  std::optional<mode_t> mode_hint() const {
+    uint32_t hint = mode_hint_.load(std::memory_order_relaxed);
+    if (!(hint & mode_hint_valid)) return std::nullopt;
+    return hint & 07777;
+  }
+  // A directory that rmdir(2) has removed: nothing can be made in it. Set with its directory_lock held.
+  bool removed() const { return removed_.load(std::memory_order_relaxed); }
+  void set_removed() { removed_.store(true, std::memory_order_relaxed); }
+
+  // Writers against executions (ETXTBSY): as i_writecount of Linux.
+  bool acquire_write();
+  void release_write() { write_count_.fetch_sub(1, std::memory_order_relaxed); }
+  bool deny_write();
+  void allow_write() { write_count_.fetch_add(1, std::memory_order_relaxed); }
+
+ protected:
+  // For file systems with default permissions: told whenever the mode is learnt or changes.
+  void note_mode(mode_t mode) { mode_hint_.store(mode_hint_valid | (mode & 07777), std::memory_order_relaxed); }
 
  private:
+  static constexpr uint32_t mode_hint_valid = 1u << 31;
   Ref<FileSystem> file_system_;
+  std::atomic<SharedMutex*> directory_lock_{nullptr};
+  std::atomic<uint32_t> mode_hint_{0};
+  std::atomic<int32_t> write_count_{0};
+  std::atomic<bool> removed_{false};
 };
 
 class FileSystem : public RefCounted {
@@ -105,11 +161,12 @@ class FileSystem : public RefCounted {
   virtual std::string_view type_name() const = 0;  // as in /proc/filesystems
   virtual Result<struct statfs> statfs() = 0;
   virtual Ref<Inode> root() = 0;
-  virtual uint64_t device() const = 0;  // st_dev of its inodes
+  virtual uint64_t device() const = 0;                      // st_dev of its inodes
   virtual std::string mount_options() const { return {}; }  // beyond the mount's own, for /proc/mounts
   virtual std::string source() const { return std::string(type_name()); }
   virtual Result<void> sync() { return {}; }
-  // A rename between two of its directories may be refused with EXDEV; is every inode number stable and unique?
+  // Must each use of a cached dentry ask Inode::revalidate()?
+  virtual bool revalidates() const { return false; }
 };
 
 }  // namespace cofferdam::kernel

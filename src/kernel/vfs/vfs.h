@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "kernel/cred/credentials.h"
 #include "kernel/vfs/attributes.h"
+#include "kernel/vfs/fifo.h"
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/path.h"
@@ -21,7 +22,10 @@ namespace cofferdam::kernel {
 
 class Kernel;
 class MountNamespace;
+class MountTree;
+class PathWalk;
 class Task;
+struct MountInfo;
 
 // Root, working directory and umask; shared by CLONE_FS.
 class FsContext : public RefCounted {
@@ -44,17 +48,17 @@ class FsContext : public RefCounted {
 };
 
 struct LookupOptions {
-  bool follow_last = true;        // follow a symlink in the last component
-  bool allow_empty = false;       // AT_EMPTY_PATH
-  bool must_be_directory = false; // set by a trailing slash as well
+  bool follow_last = true;         // follow a symlink in the last component
+  bool allow_empty = false;        // AT_EMPTY_PATH
+  bool must_be_directory = false;  // set by a trailing slash as well
   bool no_automount = false;
-  uint64_t resolve = 0;           // RESOLVE_* of openat2(2)
+  uint64_t resolve = 0;  // RESOLVE_* of openat2(2)
 };
 
 // A path whose last component may not exist: the parent is resolved, the last name is kept.
 struct ParentLookup {
   Path parent;
-  std::string name;      // empty when the path was "/" or ended in "." or ".." (then `last_is_special`)
+  std::string name;  // "" for the path "/"; "." and ".." as they are (then `last_is_special`)
   bool trailing_slash = false;
   bool last_is_special = false;
 };
@@ -108,12 +112,25 @@ class Vfs {
 
   // The path as text below `root`; "(unreachable)…" when it is not below it, " (deleted)" when unlinked (d_path).
   std::string path_text(Path const&, Path const& root);
+  // The mounts of a namespace in the order of mounting.
+  std::vector<MountInfo> mounts(MountNamespace&);
+  // The root of a namespace; empty before the first attach.
+  Path root_of(MountNamespace&);
+  // A path for an inode that stands nowhere in the tree (memfd); shows as "/name (deleted)".
+  Path detached_path(Ref<Inode>, std::string name);
+  // The file system of inodes that belong to none (memfd).
+  FileSystem& anonymous_file_system();
+  void set_fifo_opener(FifoOpener);
+  // Writes back every mounted file system (sync(2)).
+  void sync_all(MountNamespace&);
   // A fresh anonymous st_dev number for a file system without a device.
   uint64_t allocate_device();
 
+  struct State;
+  State& state() { return *state_; }
+
  private:
   Kernel& kernel_;
-  struct State;
   std::unique_ptr<State> state_;
 };
 
