@@ -25,13 +25,14 @@ class File;
 class Kernel;
 class Task;
 class ThreadGroup;
-class Terminal;  // dev/: a controlling terminal; the kernel only holds it
+class Terminal;  // kernel/terminal.h
 
 class Session : public RefCounted {
  public:
   explicit Session(int32_t id) : id_(id) {}
   int32_t id() const { return id_; }
-  Ref<RefCounted> controlling_terminal;  // [lock]
+  Ref<RefCounted> controlling_terminal;  // [lock] a Terminal (kernel/terminal.h)
+  int32_t hung_up_foreground = 0;  // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
 
  private:
   int32_t id_;
