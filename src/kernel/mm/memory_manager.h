@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 
 namespace cofferdam::kernel {
 
+class AddressMap;
 class Kernel;
 class Task;
 
@@ -27,15 +29,20 @@ class Task;
 struct Vma {
   uint64_t start = 0, end = 0;
   int protection = 0;
-  int flags = 0;             // MAP_SHARED or MAP_PRIVATE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_STACK
-  Ref<File> file;            // as shown in maps; null for anonymous memory
+  int flags = 0;               // MAP_SHARED or MAP_PRIVATE, MAP_GROWSDOWN, MAP_LOCKED, MAP_NORESERVE, MAP_STACK
+  Ref<File> file;              // as shown in maps; null for anonymous memory
   Ref<host::SharedFd> memory;  // the host descriptor that is mapped
-  uint64_t file_offset = 0;  // of `start` in `file`
+  Ref<RefCounted>
+      backing;  // kept alive while it is mapped: a memory-file extent, a file system's own account of mappings
+  uint64_t file_offset = 0;  // of `start` in `file`; of private anonymous memory the address where it was first mapped
   uint64_t memory_offset = 0;  // of `start` in `memory`
   enum class Kind : uint8_t { Normal, Heap, Stack, Vdso, Vvar, SharedAnonymous } kind = Kind::Normal;
-  bool may_write = true;     // mprotect may add PROT_WRITE (a shared mapping of a read-only file may not)
+  bool may_write = true;  // mprotect may add PROT_WRITE (a shared mapping of a read-only file may not)
+  bool may_read = true, may_exec = true;
   bool dont_fork = false, wipe_on_fork = false, dont_dump = false, locked = false;
-  std::string name;          // PR_SET_VMA_ANON_NAME, "[anon:…]"
+  bool lock_on_fault = false, sealed = false, random_access = false, sequential_access = false;
+  enum class HugePages : uint8_t { Default, Wanted, Unwanted } huge_pages = HugePages::Default;
+  std::string name;  // PR_SET_VMA_ANON_NAME, "[anon:…]"
 };
 
 struct MmapRequest {
@@ -77,12 +84,23 @@ class MemoryManager : public RefCounted {
   // The policy of a child made by Context::fork(): a copy of the tree without MADV_DONTFORK ranges.
   Ref<MemoryManager> fork(Ref<platform::AddressSpace>) const;
 
-  // For the program loader: maps with the loader's own context before the task runs in it.
-  Result<uint64_t> map_for_loader(platform::Context&, MmapRequest const&, Vma::Kind kind, uint64_t rlimit_as);
+  // For the program loader: maps with the loader's own context before the task runs in it. Limits are the opener's.
+  Result<uint64_t> map_for_loader(platform::Context&, Task& opener, MmapRequest const&, Vma::Kind kind);
+  // The main stack, [top - size, top): natively mapped as far as it may grow, shown from `visible_start` on.
+  Result<void> map_stack_for_loader(platform::Context&, uint64_t top, uint64_t size, uint64_t visible_start,
+                                    int protection);
+  // Where a mapping that nobody placed would go (the loader's choice of a base); ENOMEM.
+  Result<uint64_t> find_room(uint64_t length, uint64_t alignment) const;
+
+  Result<void> seal(Task&, uint64_t address, uint64_t length);  // mseal(2)
+  // prctl PR_SET_VMA_ANON_NAME; an empty name removes it. EBADF for file mappings, ENOMEM for holes.
+  Result<void> set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string name);
 
   struct Layout {  // PR_SET_MM, /proc/PID/stat
-    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, break_start = 0, break_end = 0, stack_start = 0;
-    uint64_t arguments_start = 0, arguments_end = 0, environment_start = 0, environment_end = 0, mmap_base = 0, entry = 0;
+    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, break_start = 0, break_end = 0,
+             stack_start = 0;
+    uint64_t arguments_start = 0, arguments_end = 0, environment_start = 0, environment_end = 0, mmap_base = 0,
+             entry = 0;
   };
   Layout layout() const;
   void set_layout(Layout const&);
@@ -91,15 +109,19 @@ class MemoryManager : public RefCounted {
   std::vector<std::byte> auxv() const;
   void set_auxv(std::vector<std::byte>);
 
-  std::vector<Vma> vmas() const;  // a snapshot, ascending
+  std::vector<Vma> vmas() const;                    // a snapshot, ascending
+  std::optional<Vma> find(uint64_t address) const;  // the mapping that holds the address
   MemoryUsage usage() const;
   bool range_is_mapped(uint64_t address, uint64_t length) const;
 
  private:
-  struct State;
+  MemoryManager(Kernel&, Ref<platform::AddressSpace>, std::unique_ptr<AddressMap>);
+  Result<uint64_t> map(Task&, platform::Context&, MmapRequest const&, Vma::Kind);
   Kernel& kernel_;
   Ref<platform::AddressSpace> address_space_;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<AddressMap> map_;
+  struct Facts;  // layout, executable, auxiliary vector
+  std::unique_ptr<Guarded<Facts>> facts_;
 };
 
 }  // namespace cofferdam::kernel

@@ -17,8 +17,8 @@ class Kernel;
 class Task;
 
 struct ProgramArguments {
-  Ref<File> executable;         // from Vfs::open_executable
-  std::string path;             // as given to execve (AT_EXECFN, $0 of scripts)
+  Ref<File> executable;  // from Vfs::open_executable
+  std::string path;      // as given to execve (AT_EXECFN, $0 of scripts)
   std::vector<std::string> arguments, environment;
   Ref<Credentials const> credentials;  // for AT_UID …, AT_SECURE
   bool secure = false;
@@ -29,8 +29,8 @@ struct ProgramArguments {
 struct LoadedProgram {
   Ref<MemoryManager> mm;
   std::unique_ptr<platform::Context> context;  // registers set to the entry point
-  Ref<File> executable;  // the ELF file itself (the interpreter of a script), for /proc/PID/exe
-  std::string name;      // comm
+  Ref<File> executable;                        // the ELF file itself (the interpreter of a script), for /proc/PID/exe
+  std::string name;                            // comm
 };
 
 // Opens a script's interpreter or PT_INTERP by path on behalf of the task.

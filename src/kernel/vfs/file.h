@@ -38,7 +38,10 @@ class DirectorySink {
 struct MapTarget {
   Ref<host::SharedFd> fd;  // null: anonymous zero memory (/dev/zero, shared anonymous is a memory-file extent)
   uint64_t offset = 0;
-  Ref<File> keep_file;  // shown in /proc/PID/maps; normally the file itself
+  Ref<File> keep_file;      // shown in /proc/PID/maps; normally the file itself
+  Ref<RefCounted> backing;  // held as long as the mapping lives: what must not be freed or sealed under it
+  bool may_write = true;    // false: a shared mapping can never become writable (seals)
+  bool may_exec = true;     // false: noexec mount
 };
 struct MapRequest {
   uint64_t offset, length;
