@@ -13,6 +13,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "host/fd.h"
+#include "kernel/ipc/ipc_state.h"
 #include "kernel/mm/memory_file.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/task/thread_group.h"
@@ -72,6 +73,7 @@ class Kernel {
   Vfs& vfs() { return *vfs_; }
   MemoryFile& memory_file() { return *memory_file_; }
   TimerQueue& timers() { return *timers_; }
+  IpcState& ipc() { return ipc_; }
   HostNotifier& host_notifier() { return *host_notifier_; }
   Guarded<UtsNames>& uts() { return uts_; }
   MountNamespace& root_mounts() { return *root_mounts_; }
@@ -105,6 +107,7 @@ class Kernel {
   Mutex process_mutex_;
   PidNamespace pids_;
   std::unique_ptr<MemoryFile> memory_file_;
+  IpcState ipc_;
   std::unique_ptr<TimerQueue> timers_;
   std::unique_ptr<HostNotifier> host_notifier_;
   std::unique_ptr<Vfs> vfs_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/mutex.h"
 #include "base/ref.h"
@@ -55,6 +56,13 @@ struct IoOptions {
   bool sync = false;    // O_SYNC, RWF_SYNC
 };
 
+// Told when the last reference to a file has gone and before the file is destroyed: how an epoll instance watches files
+// without keeping them open.
+class FileObserver : public RefCounted {
+ public:
+  virtual void on_last_reference() = 0;
+};
+
 class File : public RefCounted {
  public:
   // flags: access mode and status flags of open(2). path may be empty (anonymous inodes carry a name only).
@@ -91,6 +99,9 @@ class File : public RefCounted {
   // Ready events now (EPOLLIN, …) and where changes are told. Files that are always ready keep the defaults.
   virtual PollMask poll() { return EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM; }
   virtual WaitQueue* wait_queue() { return nullptr; }
+  // The same as seen by a task, for files whose readiness depends on who asks (signalfd).
+  virtual PollMask poll_as(Task&) { return poll(); }
+  virtual WaitQueue* wait_queue_as(Task&) { return wait_queue(); }
   virtual bool pollable() const { return wait_queue() != nullptr; }  // epoll_ctl on others is EPERM
   WaitQueue* wait_queue() const { return const_cast<File*>(this)->wait_queue(); }
   // Each close(2) of a descriptor (flush of Linux); errors are close's result.
@@ -115,9 +126,16 @@ class File : public RefCounted {
   };
   Guarded<Owner> owner;
 
+  void add_observer(Ref<FileObserver>);
+  void remove_observer(FileObserver const&);
+
+ protected:
+  void last_ref_dropped() override;
+
  private:
   Path path_;
   std::atomic<int> flags_;
+  Guarded<std::vector<Ref<FileObserver>>> observers_;
 };
 
 }  // namespace cofferdam::kernel

@@ -1,0 +1,38 @@
+// What pipes, sockets and epoll instances of a sandbox share.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "base/mutex.h"
+
+namespace cofferdam::kernel {
+
+class SocketFamily;
+
+// The socket families that the assembly registered; fixed before the first task runs.
+class SocketRegistry {
+ public:
+  SocketRegistry();
+  ~SocketRegistry();
+  void add(int family, std::unique_ptr<SocketFamily>);
+  SocketFamily* find(int family) const;  // null: EAFNOSUPPORT
+
+ private:
+  std::map<int, std::unique_ptr<SocketFamily>> families_;
+};
+
+struct IpcState {
+  SocketRegistry sockets;
+  // Numbers of the inodes of pipes and sockets, which live on no file system.
+  std::atomic<uint64_t> next_inode{1024};
+  uint64_t allocate_inode() { return next_inode.fetch_add(1, std::memory_order_relaxed); }
+  // Pages that the capacities of all pipes allow for (pipe-user-pages-soft of Linux).
+  std::atomic<uint64_t> pipe_pages{0};
+  // Held while the graph of nested epoll instances changes.
+  Mutex epoll_nesting;
+};
+
+}  // namespace cofferdam::kernel

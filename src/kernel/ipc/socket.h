@@ -1,0 +1,142 @@
+// Sockets as system calls see them. A family (src/socket/<family>) derives its sockets from Socket and is registered in
+// IpcState::sockets by the assembly.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/cred/credentials.h"
+#include "kernel/time/clock.h"
+#include "kernel/vfs/file.h"
+
+namespace cofferdam::kernel {
+
+// A sockaddr of any family, as the guest gave it or will get it. length 0: none.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  uint32_t length = 0;
+  int family() const { return length >= sizeof(sa_family_t) ? storage.ss_family : AF_UNSPEC; }
+};
+
+struct PeerCredentials {
+  int32_t pid = 0;
+  uint32_t uid = 0, gid = 0;
+};
+static_assert(sizeof(PeerCredentials) == 12);  // struct ucred
+
+// Ancillary data, parsed. A family that does not know a kind refuses it with EINVAL.
+struct ControlData {
+  std::vector<Ref<File>> rights;               // SCM_RIGHTS
+  std::optional<PeerCredentials> credentials;  // SCM_CREDENTIALS
+  struct Other {
+    int level, type;
+    std::vector<std::byte> bytes;
+  };
+  std::vector<Other> others;
+  bool empty() const { return rights.empty() && !credentials && others.empty(); }
+};
+
+struct SendRequest {
+  int flags = 0;          // MSG_*
+  SocketAddress address;  // length 0: none
+  ControlData control;
+};
+
+struct ReceiveResult {
+  size_t bytes = 0;  // stored; with MSG_TRUNC in the request: the whole length of the message
+  int flags = 0;     // MSG_TRUNC, MSG_CTRUNC, MSG_EOR, …
+  SocketAddress address;
+  ControlData control;
+};
+
+enum class ShutdownHow { Read = SHUT_RD, Write = SHUT_WR, Both = SHUT_RDWR };
+
+class Socket : public File {
+ public:
+  // flags: O_NONBLOCK.
+  Socket(uint64_t inode, int domain, int type, int protocol, int flags, Credentials const& creator);
+  int domain() const { return domain_; }
+  int type() const { return type_; }
+  int protocol() const { return protocol_; }
+
+  virtual Result<void> bind(Task&, SocketAddress const&) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> listen(Task&, int /*backlog*/) { return fail(Errno::OpNotSupp); }
+  virtual Result<void> connect(Task&, SocketAddress const&) { return fail(Errno::OpNotSupp); }
+  // flags: O_NONBLOCK of the new socket. EAGAIN when this socket is non-blocking and nobody waits.
+  virtual Result<Ref<Socket>> accept(Task&, int /*flags*/, SocketAddress& /*peer*/) { return fail(Errno::OpNotSupp); }
+  virtual Result<SocketAddress> local_address() = 0;
+  virtual Result<SocketAddress> peer_address() = 0;  // ENOTCONN
+  virtual Result<void> shutdown(ShutdownHow) { return fail(Errno::OpNotSupp); }
+  // Sends SIGPIPE itself where send(2) says so and MSG_NOSIGNAL is absent.
+  virtual Result<size_t> send(Task&, IoSource&, SendRequest&) = 0;
+  virtual Result<ReceiveResult> receive(Task&, IoSink&, int flags) = 0;
+
+  // getsockopt(2), setsockopt(2): the bytes of the value. `room`: the guest's buffer length. ENOPROTOOPT. The base
+  // class serves what SOL_SOCKET has for every family.
+  virtual Result<std::vector<std::byte>> get_option(Task&, int level, int name, size_t room);
+  virtual Result<void> set_option(Task&, int level, int name, std::span<std::byte const> value);
+
+  // File: read and write are receive and send without flags.
+  Result<size_t> read(Task&, IoSink&, uint64_t offset, IoOptions) override;
+  Result<size_t> write(Task&, IoSource&, uint64_t offset, IoOptions) override;
+  Result<Attributes> attributes() override;
+  std::string anonymous_name() const override;
+  uint64_t inode_number() const { return inode_; }
+
+ protected:
+  // When a blocking receive or send (SO_RCVTIMEO, SO_SNDTIMEO) gives up.
+  Deadline receive_deadline() const;
+  Deadline send_deadline() const;
+  // An interrupted call with a time-out is EINTR; without one it restarts (signal(7)). EAGAIN when the time is over.
+  Error interrupted(Error, bool has_timeout) const;
+  bool receive_has_timeout() const { return receive_timeout_ns_.load(std::memory_order_relaxed) != 0; }
+  bool send_has_timeout() const { return send_timeout_ns_.load(std::memory_order_relaxed) != 0; }
+  // SO_ERROR: the pending error, which is cleared.
+  virtual int take_error() { return 0; }
+  virtual bool listening() const { return false; }  // SO_ACCEPTCONN
+  virtual void buffer_size_changed() {}
+
+  std::atomic<int> send_buffer_{212992}, receive_buffer_{212992};
+  std::atomic<bool> pass_credentials_{false};  // SO_PASSCRED
+
+ private:
+  Result<std::vector<std::byte>> get_socket_option(int name, size_t room);
+  Result<void> set_socket_option(Task&, int name, std::span<std::byte const> value);
+
+  uint64_t const inode_;
+  int const domain_, type_, protocol_;
+  uid_t const owner_uid_;
+  gid_t const owner_gid_;
+  std::atomic<int64_t> receive_timeout_ns_{0}, send_timeout_ns_{0};  // 0: none
+  std::atomic<int> receive_low_water_{1}, priority_{0}, mark_{0}, linger_seconds_{0};
+  std::atomic<uint32_t> flag_options_{0};  // bit n: the on/off option number n
+};
+
+class SocketFamily {
+ public:
+  virtual ~SocketFamily() = default;
+  // type without SOCK_* flags; flags: O_NONBLOCK. EPROTONOSUPPORT, ESOCKTNOSUPPORT.
+  virtual Result<Ref<Socket>> create(Task&, int type, int protocol, int flags) = 0;
+  virtual Result<std::pair<Ref<Socket>, Ref<Socket>>> create_pair(Task&, int /*type*/, int /*protocol*/,
+                                                                  int /*flags*/) {
+    return fail(Errno::OpNotSupp);
+  }
+};
+
+// Null when the file is no socket.
+Socket* socket_of(File&);
+
+// MSG_CMSG_CLOEXEC of recvmsg(2).
+inline constexpr int receive_close_on_exec = 0x40000000;
+
+}  // namespace cofferdam::kernel

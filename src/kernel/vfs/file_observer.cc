@@ -1,0 +1,31 @@
+#include <utility>
+#include <vector>
+
+#include "kernel/vfs/file.h"
+
+namespace cofferdam::kernel {
+
+void File::add_observer(Ref<FileObserver> o) {
+  observers_.with([&](auto& all) { all.push_back(std::move(o)); });
+}
+
+void File::remove_observer(FileObserver const& o) {
+  Ref<FileObserver> removed;  // dropped outside the lock
+  observers_.with([&](auto& all) {
+    for (auto& entry : all) {
+      if (entry.get() != &o) continue;
+      std::swap(entry, all.back());
+      removed = std::move(all.back());
+      all.pop_back();
+      return;
+    }
+  });
+}
+
+void File::last_ref_dropped() {
+  auto observers = observers_.with([](auto& all) { return std::exchange(all, {}); });
+  for (auto const& o : observers) o->on_last_reference();
+  delete this;
+}
+
+}  // namespace cofferdam::kernel
