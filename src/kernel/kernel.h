@@ -13,6 +13,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "host/fd.h"
+#include "kernel/host_facts.h"
 #include "kernel/ipc/ipc_state.h"
 #include "kernel/mm/memory_file.h"
 #include "kernel/task/process_lock.h"
@@ -62,6 +63,7 @@ class Kernel {
     std::string kernel_release;  // "6.12.0-cofferdam"
     bool strace = false;
     uint64_t memory_limit = 0;  // bytes that sysinfo and /proc/meminfo show; 0: the host's
+    HostFacts host_facts;       // read_host_facts(), before the jail closes
   };
   static Result<std::unique_ptr<Kernel>> create(Options);
   ~Kernel();

@@ -104,6 +104,9 @@ class File : public RefCounted {
   virtual WaitQueue* wait_queue_as(Task&) { return wait_queue(); }
   virtual bool pollable() const { return wait_queue() != nullptr; }  // epoll_ctl on others is EPERM
   WaitQueue* wait_queue() const { return const_cast<File*>(this)->wait_queue(); }
+  // open(2) of /proc/PID/fd/N for a file that has no path: a new description of the same thing (a pipe's end by access
+  // mode). ENXIO for what cannot be opened again, as sockets.
+  virtual Result<Ref<File>> reopen(Task&, int /*flags*/) { return fail(Errno::NxIo); }
   // Each close(2) of a descriptor (flush of Linux); errors are close's result.
   virtual Result<void> on_descriptor_close(Task&) { return {}; }
   // "socket:[17]", "pipe:[3]", "anon_inode:[eventpoll]": what readlink of /proc/PID/fd/N gives when path() is empty.
