@@ -29,6 +29,8 @@ class HostNotifier;
 class TimerQueue;
 class MountNamespace;
 class Task;
+class TaskThreadPool;
+class Terminal;
 
 struct UtsNames {
   std::string hostname = "cofferdam", domain_name = "(none)";
@@ -51,7 +53,7 @@ struct ProcessSpec {
   mode_t umask = 022;
   std::vector<std::pair<int, rlimit>> limits;
   Ref<FdTable> files;  // 0, 1, 2 set up
-  Ref<File> controlling_terminal;  // null: none
+  Ref<Terminal> controlling_terminal;  // null: none
   Path root;           // of its mount namespace; empty: that of init
 };
 
@@ -99,7 +101,12 @@ class Kernel {
   // SIGKILL to everything, and waits until no task is left. For the end of the sandbox.
   void kill_all();
 
-  int32_t total_tasks() const;
+  // How many tasks live (zombies not counted).
+  int32_t living_tasks() const { return living_tasks_.load(std::memory_order_relaxed); }
+  // For kernel/task: a task is in the tree, or has left it; its loop runs on a thread of the pool.
+  void task_started(ProcessLocked const&);
+  void task_ended(ProcessLocked const&);
+  Result<void> run_task(Ref<Task>);
   std::atomic<uint64_t> context_switches{0}, forks{0};
 
  private:
@@ -118,6 +125,9 @@ class Kernel {
   std::vector<FileSystemType> file_system_types_;
   std::map<std::pair<mode_t, uint64_t>, DeviceOpener> devices_;
   Nanoseconds boot_time_ns_ = 0;
+  std::atomic<int32_t> living_tasks_{0};
+  WaitQueue task_end_queue_;
+  std::unique_ptr<TaskThreadPool> threads_;
 };
 
 }  // namespace cofferdam::kernel

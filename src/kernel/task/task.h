@@ -33,6 +33,7 @@ namespace cofferdam::kernel {
 class Kernel;
 class ThreadGroup;
 class PidNamespace;
+struct TaskAccess;
 
 class Task : public RefCounted {
  public:
@@ -126,6 +127,7 @@ class Task : public RefCounted {
 
  private:
   friend struct Implementation;
+  friend struct TaskAccess;  // kernel/task alone
   Kernel& kernel_;
   Ref<ThreadGroup> thread_group_;
   std::atomic<int32_t> tid_;  // changes once: execve of a thread that is not the leader

@@ -77,6 +77,8 @@ void request_group_exit(Task&, int32_t status);
 // Starts or ends a group stop (SIGSTOP and kin; SIGCONT).
 void request_group_stop(Task&, int signal, ProcessLocked const&);
 void continue_group(ThreadGroup&, ProcessLocked const&);
+// The whole group exits with this wait(2) status (SIGKILL from anywhere).
+void request_group_kill(ThreadGroup&, int32_t status, ProcessLocked const&);
 }  // namespace run_loop
 
 }  // namespace cofferdam::kernel

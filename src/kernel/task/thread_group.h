@@ -25,26 +25,31 @@ class File;
 class Kernel;
 class Task;
 class ThreadGroup;
+class PidNamespace;
 class Terminal;  // kernel/terminal.h
 
 class Session : public RefCounted {
  public:
-  explicit Session(int32_t id) : id_(id) {}
+  Session(PidNamespace&, int32_t id, ProcessLocked const&);
+  ~Session() override;
   int32_t id() const { return id_; }
   Ref<RefCounted> controlling_terminal;  // [lock] a Terminal (kernel/terminal.h)
   int32_t hung_up_foreground = 0;  // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
 
  private:
+  PidNamespace& pids_;
   int32_t id_;
 };
 
 class ProcessGroup : public RefCounted {
  public:
-  ProcessGroup(int32_t id, Ref<Session> session) : id_(id), session_(std::move(session)) {}
+  ProcessGroup(PidNamespace&, int32_t id, Ref<Session> session, ProcessLocked const&);
+  ~ProcessGroup() override;
   int32_t id() const { return id_; }
   Session& session() const { return *session_; }
 
  private:
+  PidNamespace& pids_;
   int32_t id_;
   Ref<Session> session_;
 };
@@ -111,8 +116,13 @@ class PidNamespace {
   int32_t last_pid(ProcessLocked const&) const { return last_; }
 
  private:
+  friend class ProcessGroup;
+  friend class Session;
   std::map<int32_t, Ref<Task>> tasks_;
-  std::map<int32_t, ProcessGroup*> process_groups_;
+  // Living ones register themselves, and leave in their destructors: on any thread, so under a lock of their own.
+  mutable Mutex ids_mutex_;
+  std::map<int32_t, ProcessGroup*> process_groups_ GUARDED_BY(ids_mutex_);
+  std::map<int32_t, Session*> sessions_ GUARDED_BY(ids_mutex_);
   int32_t last_ = 0;
 };
 

@@ -1,0 +1,195 @@
+#include "kernel/task/run_loop.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "kernel/kernel.h"
+#include "kernel/signal/delivery.h"
+#include "kernel/task/exit.h"
+#include "kernel/task/process_internal.h"
+#include "kernel/task/task_access.h"
+#include "kernel/task/task_internal.h"
+
+namespace cofferdam::kernel {
+
+namespace run_loop {
+namespace {
+
+void refresh_facts(Task& task) {
+  task.clear_work(work::credentials);
+  auto credentials = task.credentials();
+  task.context().set_facts({.pid = task.tgid(),
+                            .tid = task.tid(),
+                            .ppid = task.thread_group().parent_tgid(),
+                            .uid = credentials->uid,
+                            .euid = credentials->euid,
+                            .gid = credentials->gid,
+                            .egid = credentials->egid,
+                            .answer_natively = !task.kernel().options().strace});
+}
+
+// Sleeps while its group is stopped; a kill ends the stop.
+void wait_out_group_stop(Task& task) {
+  auto& group = task.thread_group().implementation();
+  task.implementation().state.store(TaskState::Stopped);
+  for (;;) {
+    task.prepare_to_wait();
+    {
+      ProcessLocked lock(task.kernel());
+      if (!group.stopped || (task.pending_work() & work::kill)) {
+        task.clear_work(work::stop);
+        break;
+      }
+    }
+    if (!task.wait_killable(Deadline::never())) break;
+  }
+  task.implementation().state.store(TaskState::Running);
+}
+
+// Does what Task::work_ asks for. false: the task has to exit.
+bool handle_work(Task& task) {
+  for (;;) {
+    uint32_t pending = task.pending_work();
+    if (pending & work::kill) return false;
+    if (pending & work::stop) {
+      wait_out_group_stop(task);
+      continue;
+    }
+    if (pending & work::credentials) refresh_facts(task);
+    if (pending & work::timer) task.clear_work(work::timer);
+    bool call_to_resolve = task.implementation().interrupted.has_value();
+    if ((pending & work::signals) || call_to_resolve) {
+      deliver_pending_signals(task);
+      if (task.pending_work() & (work::kill | work::stop)) continue;
+    }
+    if ((task.pending_work() & (work::kill | work::stop | work::credentials)) == 0) return true;
+  }
+}
+
+void trace_result(Task& task, std::string const& call, Result<uint64_t> const& result) {
+  if (result)
+    log::write_line(log::Level::Info, fmt::format("[{:5}] {} = {}", task.tid(), call, static_cast<int64_t>(*result)));
+  else
+    log::write_line(log::Level::Info, fmt::format("[{:5}] {} = -1 {} [{}:{}]", task.tid(), call, errno_name(result.error().code),
+                                                  result.error().where.file_name(), result.error().where.line()));
+}
+
+void handle(Task& task, platform::Syscall const& call) {
+  auto& own = task.implementation();
+  bool trace = task.kernel().options().strace;
+  std::string text = trace ? task.kernel().dispatcher().describe(task, call) : std::string();
+  Result<uint64_t> result = task.kernel().dispatcher().invoke(task, call);
+  if (trace) [[unlikely]]
+    trace_result(task, text, result);
+  if (own.registers_replaced) [[unlikely]] {
+    own.registers_replaced = false;
+    return;
+  }
+  if (result) {
+    task.context().set_syscall_result(*result);
+  } else if (!result.error().is_restart()) {
+    task.context().set_syscall_result(static_cast<uint64_t>(-static_cast<int64_t>(result.error().code)));
+  } else {
+    own.interrupted = InterruptedCall{call.number, result.error().code};
+    task.context().set_syscall_result(static_cast<uint64_t>(-EINTR));
+  }
+  // The mask of a call like ppoll ends with it; when a signal cut it short, delivery decides (its handler runs first).
+  if (own.saved_mask && !own.interrupted) {
+    task.set_blocked_signals(*own.saved_mask);
+    own.saved_mask.reset();
+  }
+}
+
+void handle(Task& task, platform::Fault const& fault) {
+  if (fault.signal == SIGSEGV) {
+    if (auto mm = task.mm()) {
+      auto grown = mm->grow_stack(task, fault.address, task.context().registers().rsp);
+      if (grown && *grown) return;
+    }
+  }
+  SignalInfo info = SignalInfo::fault(fault.signal, fault.code, fault.address);
+  task.force_signal(info);
+}
+
+void handle(Task&, platform::Interrupted const&) {}
+
+void handle(Task& task, platform::Died const& died) {
+  log::debug("task {}: its host thread is gone (signal {})", task.tid(), died.signal);
+  request_group_exit(task, died.signal > 0 && died.signal < 65 ? died.signal : SIGKILL);
+}
+
+}  // namespace
+
+void run(Task& task) {
+  auto& in_guest = TaskAccess::in_guest(task);
+  auto const& own = task.implementation();
+  constexpr uint32_t loop_work = ~uint32_t{0};
+  for (;;) {
+    if ((task.pending_work() & loop_work) || own.interrupted)
+      if (!handle_work(task)) break;
+    in_guest.store(true, std::memory_order_seq_cst);
+    if (task.pending_work() & loop_work) {  // came in between: notify_work may have seen in_guest false
+      in_guest.store(false, std::memory_order_relaxed);
+      continue;
+    }
+    platform::Stop stop = task.context().run();
+    in_guest.store(false, std::memory_order_relaxed);
+    std::visit([&](auto const& s) { handle(task, s); }, stop);
+  }
+  exit_task(task);
+}
+
+void request_exit(Task& task, int32_t status) {
+  ProcessLocked lock(task.kernel());
+  task.implementation().exit_status = status;
+  task.implementation().told_to_exit = true;
+  task.notify_work(work::kill);
+}
+
+static void request_group_exit_locked(ThreadGroup& group, int32_t status, ProcessLocked const&) {
+  auto& g = group.implementation();
+  if (!g.group_exiting) {
+    g.group_exiting = true;
+    g.exit_status = status;
+  }
+  g.stopped = false;
+  for (auto const& t : g.tasks) {
+    t->implementation().told_to_exit = true;
+    t->notify_work(work::kill);
+  }
+}
+
+void request_group_exit(Task& task, int32_t status) {
+  ProcessLocked lock(task.kernel());
+  request_group_exit_locked(task.thread_group(), status, lock);
+}
+
+void request_group_kill(ThreadGroup& group, int32_t status, ProcessLocked const& lock) {
+  request_group_exit_locked(group, status, lock);
+}
+
+void request_group_stop(Task& task, int signal, ProcessLocked const& lock) {
+  auto& group = task.thread_group();
+  auto& g = group.implementation();
+  if (g.group_exiting || g.stopped) return;
+  g.stopped = true;
+  g.stop_signal = signal;
+  g.stop_reported = false;
+  g.continue_unreported = false;
+  for (auto const& t : g.tasks) t->notify_work(work::stop);
+  notify_parent_of_stop(group, CLD_STOPPED, signal, lock);
+}
+
+void continue_group(ThreadGroup& group, ProcessLocked const& lock) {
+  auto& g = group.implementation();
+  if (!g.stopped) return;
+  g.stopped = false;
+  g.stop_reported = false;
+  g.continue_unreported = true;
+  for (auto const& t : g.tasks) t->notify_work(work::stop);  // its loop looks, sees that the stop is over, and clears it
+  notify_parent_of_stop(group, CLD_CONTINUED, SIGCONT, lock);
+}
+
+}  // namespace run_loop
+}  // namespace cofferdam::kernel

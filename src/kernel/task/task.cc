@@ -1,0 +1,139 @@
+#include "kernel/task/task.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/kernel.h"
+#include "kernel/task/task_internal.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+// States of Task::wake_word_. A waker that finds the task awake makes no host call.
+constexpr uint32_t awake = 0, woken = 1, asleep = 2;
+
+constexpr uint32_t interrupting_work = work::signals | work::kill | work::stop;
+
+// Sleeps until the word is no longer `asleep` or the deadline passes; false when it passed.
+bool sleep_on(std::atomic<uint32_t>& word, Deadline deadline) {
+  uint32_t expected = awake;
+  if (!word.compare_exchange_strong(expected, asleep)) return true;  // woken since prepare_to_wait
+  while (word.load(std::memory_order_acquire) == asleep) {
+    timespec until{};
+    if (deadline.at_ns) until = to_timespec(*deadline.at_ns);
+    long r = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, asleep, deadline.at_ns ? &until : nullptr, nullptr,
+                     FUTEX_BITSET_MATCH_ANY);
+    if (r < 0 && errno == ETIMEDOUT) {
+      expected = asleep;
+      return !word.compare_exchange_strong(expected, awake);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Task::Task(Kernel& kernel, Ref<ThreadGroup> group, int32_t tid, std::unique_ptr<platform::Context> context)
+    : kernel_(kernel),
+      thread_group_(std::move(group)),
+      tid_(tid),
+      context_(std::move(context)),
+      implementation_(std::make_unique<Implementation>()) {
+  implementation_->start_time_ns = host_now(CLOCK_MONOTONIC);
+}
+
+Task::~Task() = default;
+
+int32_t Task::tgid() const { return thread_group_->tgid(); }
+
+Ref<Credentials const> Task::credentials() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->credentials;
+}
+
+void Task::set_credentials(Ref<Credentials const> c) {
+  {
+    MutexLock lock(implementation_->shared_mutex);
+    std::swap(implementation_->credentials, c);
+  }
+  work_.fetch_or(work::credentials, std::memory_order_acq_rel);
+}
+
+std::string Task::name() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->name;
+}
+
+void Task::set_name(std::string_view name) {
+  MutexLock lock(implementation_->shared_mutex);
+  implementation_->name = name.substr(0, 15);
+}
+
+Ref<FdTable> Task::files() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->files;
+}
+
+Ref<FsContext> Task::fs() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->fs;
+}
+
+Ref<MemoryManager> Task::mm() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->mm;
+}
+
+Result<std::string> Task::read_path(UserCString from) { return read_string(from, PATH_MAX); }
+
+Result<std::string> Task::read_string(UserCString from, size_t max) {
+  return context_->copy_in_string(from.address.value, max);
+}
+
+bool Task::signal_pending() const { return (pending_work() & interrupting_work) != 0; }
+
+void Task::prepare_to_wait() { wake_word_.store(awake, std::memory_order_seq_cst); }
+
+Result<void> Task::wait(Deadline deadline) {
+  if (signal_pending()) return fail(Errno::RestartSys);
+  implementation_->state.store(TaskState::Sleeping, std::memory_order_relaxed);
+  bool in_time = sleep_on(wake_word_, deadline);
+  implementation_->state.store(TaskState::Running, std::memory_order_relaxed);
+  if (signal_pending()) return fail(Errno::RestartSys);
+  if (!in_time) return fail(Errno::TimedOut);
+  return {};
+}
+
+Result<void> Task::wait_killable(Deadline deadline) {
+  if (pending_work() & work::kill) return fail(Errno::RestartNoIntr);
+  bool in_time = sleep_on(wake_word_, deadline);
+  if (pending_work() & work::kill) return fail(Errno::RestartNoIntr);
+  if (!in_time) return fail(Errno::TimedOut);
+  return {};
+}
+
+void Task::wake() {
+  if (wake_word_.exchange(woken, std::memory_order_seq_cst) == asleep)
+    syscall(SYS_futex, &wake_word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+void Task::notify_work(uint32_t kinds) {
+  work_.fetch_or(kinds, std::memory_order_seq_cst);
+  wake();
+  if (!in_guest_.load(std::memory_order_seq_cst)) return;
+  // Between the load and here the task may have left the guest and exchanged its context: the mutex keeps the
+  // one interrupted alive. An interrupt too many is harmless.
+  MutexLock lock(context_mutex_);
+  if (context_) context_->interrupt();
+}
+
+Result<uint64_t> Task::restart() {
+  if (!restart_) return fail(Errno::Intr);
+  auto f = std::move(restart_);
+  restart_ = nullptr;
+  return f(*this);
+}
+
+}  // namespace cofferdam::kernel
