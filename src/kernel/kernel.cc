@@ -1,0 +1,202 @@
+#include "kernel/kernel.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "kernel/host_notifier.h"
+#include "kernel/task/clone.h"
+#include "kernel/task/process_internal.h"
+#include "kernel/task/task.h"
+#include "kernel/task/task_internal.h"
+#include "kernel/task/thread_pool.h"
+#include "kernel/terminal.h"
+#include "kernel/time/timer_queue.h"
+#include "kernel/vfs/mount.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+// A thread of the assembly (not a task) that waits on a queue.
+class HostWaiter final : public Waiter {
+ public:
+  void on_event(PollMask) override {
+    word_.store(1, std::memory_order_release);
+    syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  }
+  void prepare() { word_.store(0); }
+  void wait() {
+    while (word_.load(std::memory_order_acquire) == 0)
+      syscall(SYS_futex, &word_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+  }
+
+ private:
+  std::atomic<uint32_t> word_{0};
+};
+
+template <class Ready>
+void wait_on_host_thread(WaitQueue& queue, Ready ready) {
+  HostWaiter waiter;
+  queue.add(waiter, EPOLLIN);
+  for (;;) {
+    waiter.prepare();
+    if (ready()) break;
+    waiter.wait();
+  }
+  queue.remove(waiter);
+}
+
+// The program named by the first argument, searched in the environment's PATH as runc and execvp(3) do.
+Result<Ref<File>> find_program(Task& task, ProcessSpec const& spec, std::string& path) {
+  std::string const& name = spec.arguments[0];
+  Vfs& vfs = task.kernel().vfs();
+  Path cwd = task.fs()->cwd();
+  if (name.find('/') != std::string::npos) {
+    path = name;
+    return vfs.open_executable(task, cwd, path, true);
+  }
+  std::string_view search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  for (auto const& entry : spec.environment)
+    if (entry.starts_with("PATH=")) search = std::string_view(entry).substr(5);
+  Error last(Errno::NoEnt);
+  while (true) {
+    size_t colon = search.find(':');
+    std::string_view directory = search.substr(0, colon);
+    path = directory.empty() ? "./" + name : std::string(directory) + "/" + name;
+    auto file = vfs.open_executable(task, cwd, path, true);
+    if (file) return file;
+    if (file.error() != Errno::NoEnt && file.error() != Errno::NotDir) last = file.error();
+    if (colon == std::string_view::npos) return std::unexpected(last);
+    search.remove_prefix(colon + 1);
+  }
+}
+
+}  // namespace
+
+Kernel::Kernel(Options options) : options_(std::move(options)) {}
+
+Kernel::~Kernel() = default;
+
+Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {
+  std::unique_ptr<Kernel> kernel(new Kernel(std::move(options)));
+  kernel->boot_time_ns_ = host_now(CLOCK_MONOTONIC);
+  kernel->memory_file_ = TRY(MemoryFile::create());
+  kernel->timers_ = std::make_unique<TimerQueue>();
+  kernel->host_notifier_ = std::make_unique<HostNotifier>();
+  kernel->root_mounts_ = std::make_unique<MountNamespace>();
+  kernel->vfs_ = std::make_unique<Vfs>(*kernel);
+  kernel->threads_ = std::make_unique<TaskThreadPool>();
+  return kernel;
+}
+
+void Kernel::register_file_system(FileSystemType type) { file_system_types_.push_back(std::move(type)); }
+
+FileSystemType const* Kernel::file_system_type(std::string_view name) const {
+  for (auto const& type : file_system_types_)
+    if (type.name == name) return &type;
+  return nullptr;
+}
+
+void Kernel::register_device(mode_t type, uint64_t device, DeviceOpener opener) {
+  devices_[{type, device}] = std::move(opener);
+}
+
+Result<Ref<File>> Kernel::open_device(Task& task, mode_t type, uint64_t device, Path const& path, int flags) {
+  auto it = devices_.find({type, device});
+  if (it == devices_.end()) return fail(Errno::NxIo);
+  return it->second(task, path, flags);
+}
+
+void Kernel::task_started(ProcessLocked const&) { living_tasks_.fetch_add(1, std::memory_order_relaxed); }
+
+void Kernel::task_ended(ProcessLocked const&) {
+  if (living_tasks_.fetch_sub(1, std::memory_order_acq_rel) == 1) task_end_queue_.wake(EPOLLIN);
+}
+
+Result<void> Kernel::run_task(Ref<Task> task) { return threads_->run(std::move(task)); }
+
+Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<ThreadGroup> parent) {
+  if (spec.arguments.empty()) return fail(Errno::Inval);
+  Ref<ThreadGroup> group;
+  Ref<Task> task;
+  {
+    ProcessLocked lock(*this);
+    int32_t pid = TRY(pids_.allocate(lock));
+    group = make_ref<ThreadGroup>(*this, pid);
+    task = make_ref<Task>(*this, group, pid, nullptr);
+    auto& g = group->implementation();
+    auto session = make_ref<Session>(pids_, pid, lock);
+    g.process_group = make_ref<ProcessGroup>(pids_, pid, session, lock);
+    g.leader = task;
+    g.tasks.push_back(task);
+    g.parent = parent.get();
+    if (parent) parent->implementation().children.push_back(group);
+    for (auto const& [resource, limit] : spec.limits) group->limits.set(resource, limit);
+    pids_.add(pid, task, lock);
+    if (spec.controlling_terminal) spec.controlling_terminal->set_controlling(*group, lock);
+  }
+  auto discard = [&] {
+    ProcessLocked lock(*this);
+    auto& g = group->implementation();
+    if (parent) std::erase(parent->implementation().children, group);
+    pids_.remove(group->tgid(), lock);
+    g.leader = nullptr;
+    g.tasks.clear();
+    g.process_group = nullptr;
+  };
+  auto launched = [&]() -> Result<void> {
+    auto& own = task->implementation();
+    Path root = spec.root ? spec.root : vfs_->root_of(*root_mounts_);
+    {
+      MutexLock lock(own.shared_mutex);
+      own.files = spec.files;
+      own.fs = make_ref<FsContext>(root, root, spec.umask);
+      own.credentials = spec.credentials;
+    }
+    task->no_new_privileges.store(spec.no_new_privileges);
+    auto cwd = TRY(vfs_->lookup(*task, root, spec.working_directory, {.must_be_directory = true}));
+    task->fs()->set_cwd(cwd);
+    std::string path;
+    auto program = TRY(find_program(*task, spec, path));
+    TRY(execute(*task, program, path, spec.arguments, spec.environment));
+    own.registers_replaced = false;
+    // What the container is given is what it starts with: the capabilities of the spec, not those of an execve by root.
+    task->set_credentials(spec.credentials);
+    {
+      ProcessLocked lock(*this);
+      task_started(lock);
+    }
+    auto started = run_task(task);
+    if (!started) {
+      ProcessLocked lock(*this);
+      task_ended(lock);
+    }
+    return started;
+  }();
+  if (!launched) {
+    discard();
+    return std::unexpected(launched.error());
+  }
+  return group;
+}
+
+int Kernel::wait_for_exit(ThreadGroup& group) {
+  wait_on_host_thread(group.exit_queue, [&] {
+    ProcessLocked lock(*this);
+    return group.implementation().zombie;
+  });
+  ProcessLocked lock(*this);
+  return group.implementation().exit_status;
+}
+
+void Kernel::kill_all() {
+  {
+    ProcessLocked lock(*this);
+    for (auto const& group : pids_.groups(lock)) run_loop::request_group_kill(*group, SIGKILL, lock);
+  }
+  wait_on_host_thread(task_end_queue_, [&] { return living_tasks() == 0; });
+}
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,126 @@
+// execve(2): the point of no return and what survives it.
+#include "base/log.h"
+#include "kernel/cred/exec_credentials.h"
+#include "kernel/kernel.h"
+#include "kernel/mm/program_loader.h"
+#include "kernel/task/clone.h"
+#include "kernel/task/exit.h"
+#include "kernel/task/process_internal.h"
+#include "kernel/task/task_access.h"
+#include "kernel/task/task_internal.h"
+#include "kernel/vfs/mount.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+// Ends all other threads of the group, and takes over the leader's number if the caller is not the leader.
+Result<void> become_only_thread(Task& task) {
+  auto& group = task.thread_group();
+  auto& g = group.implementation();
+  {
+    ProcessLocked lock(task.kernel());
+    if (g.group_exiting || g.exec_task || (task.pending_work() & work::kill)) return fail(Errno::RestartNoIntr);
+    if (g.tasks.size() == 1 && g.leader.get() == &task) return {};
+    g.exec_task = Ref<Task>(&task);
+    for (auto const& other : g.tasks)
+      if (other.get() != &task) {
+        other->implementation().told_to_exit = true;
+        other->notify_work(work::kill);
+      }
+  }
+  Result<void> waited;
+  for (;;) {
+    task.prepare_to_wait();
+    {
+      ProcessLocked lock(task.kernel());
+      if (g.tasks.size() == 1) break;
+    }
+    waited = task.wait_killable(Deadline::never());
+    if (!waited) break;
+  }
+  ProcessLocked lock(task.kernel());
+  g.exec_task = nullptr;
+  if (!waited) return waited;
+  if (g.leader.get() != &task) {
+    auto& pids = task.kernel().pids();
+    Ref<Task> old_leader = g.leader;
+    old_leader->implementation().state.store(TaskState::Dead);
+    Ref<Task> self(&task);
+    pids.remove(task.tid(), lock);
+    TaskAccess::set_tid(task, group.tgid());
+    pids.add(group.tgid(), self, lock);
+    g.leader = self;
+  }
+  return {};
+}
+
+void close_on_exec_files(Task& task) {
+  auto& own = task.implementation();
+  Ref<FdTable> files = task.files();
+  if (files->ref_count() > 2) {  // shared by CLONE_FILES: execve gives the caller its own
+    files = files->clone();
+    MutexLock lock(own.shared_mutex);
+    own.files = files;
+  }
+  for (auto& file : files->take_close_on_exec()) (void)file->on_descriptor_close(task);
+}
+
+void reset_signals(Task& task) {
+  auto& own = task.implementation();
+  ProcessLocked lock(task.kernel());
+  auto& g = task.thread_group().implementation();
+  auto fresh = make_ref<SignalHandlers>();
+  for (int s = 1; s <= signal_count; ++s)
+    if ((*g.handlers)[s].handler == reinterpret_cast<uint64_t>(SIG_IGN)) (*fresh)[s].handler = (*g.handlers)[s].handler;
+  g.handlers = fresh;
+  g.has_execed = true;
+  g.dumpable = true;
+  g.exit_signal = g.exit_signal == 0 ? 0 : SIGCHLD;
+  own.signal_stack = {};
+  own.robust_list_head = 0;
+  own.rseq_address = 0;
+}
+
+}  // namespace
+
+Result<void> execute(Task& task, Ref<File> executable, std::string path, std::vector<std::string> arguments,
+                     std::vector<std::string> environment) {
+  auto attributes = TRY(executable->attributes());
+  bool nosuid = executable->path().mount && executable->path().mount->nosuid();
+  bool secure = false;
+  auto credentials = credentials_after_exec(task, attributes, nosuid, secure);
+  auto& limits = task.thread_group().limits;
+  auto loaded = TRY(load_program(task.kernel(), task,
+                                 {.executable = executable,
+                                  .path = std::move(path),
+                                  .arguments = std::move(arguments),
+                                  .environment = std::move(environment),
+                                  .credentials = credentials,
+                                  .secure = secure,
+                                  .stack_limit = limits.current(RLIMIT_STACK),
+                                  .address_space_limit = limits.current(RLIMIT_AS)}));
+  TRY(become_only_thread(task));
+
+  release_mm_of_task(task);
+  close_on_exec_files(task);
+  reset_signals(task);
+  auto& own = task.implementation();
+  Ref<MemoryManager> old_mm = std::move(loaded.mm);
+  {
+    MutexLock lock(own.shared_mutex);
+    std::swap(own.mm, old_mm);
+  }
+  task.set_credentials(credentials);
+  task.set_name(loaded.name);
+  auto old_context = TaskAccess::exchange_context(task, std::move(loaded.context));
+  if (old_context) {
+    auto usage = old_context->usage();
+    ProcessLocked lock(task.kernel());
+    task.thread_group().implementation().own.add(usage);
+  }
+  old_context.reset();
+  own.registers_replaced = true;
+  return {};
+}
+
+}  // namespace cofferdam::kernel
