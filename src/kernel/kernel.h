@@ -52,9 +52,9 @@ struct ProcessSpec {
   bool no_new_privileges = false;
   mode_t umask = 022;
   std::vector<std::pair<int, rlimit>> limits;
-  Ref<FdTable> files;  // 0, 1, 2 set up
+  Ref<FdTable> files;                  // 0, 1, 2 set up
   Ref<Terminal> controlling_terminal;  // null: none
-  Path root;           // of its mount namespace; empty: that of init
+  Path root;                           // of its mount namespace; empty: that of init
 };
 
 class Kernel {

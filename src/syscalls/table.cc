@@ -37,11 +37,12 @@ struct Glue<Handler> {
   template <size_t... I>
   static std::string show_all([[maybe_unused]] Task& task, [[maybe_unused]] Words const& w, std::index_sequence<I...>) {
     std::string text;
-    ((text += (I ? ", " : ""),
-      text += [&] {
-        auto value = SyscallArgument<A>::from(w[I]);
-        return value ? SyscallArgument<A>::show(task, *value) : fmt::format("{:#x}", w[I]);
-      }()),
+    ((
+         text += (I ? ", " : ""), text +=
+                                  [&] {
+                                    auto value = SyscallArgument<A>::from(w[I]);
+                                    return value ? SyscallArgument<A>::show(task, *value) : fmt::format("{:#x}", w[I]);
+                                  }()),
      ...);
     return text;
   }
@@ -76,7 +77,8 @@ Result<uint64_t> invoke(Task& task, platform::Syscall const& call) {
 std::string describe(Task& task, platform::Syscall const& call) {
   if (call.number >= table_size || entries[call.number].name.empty()) return fmt::format("syscall_{}()", call.number);
   Entry const& e = entries[call.number];
-  if (e.show == nullptr) return fmt::format("{}({:#x}, {:#x}, {:#x}, …)", e.name, call.args[0], call.args[1], call.args[2]);
+  if (e.show == nullptr)
+    return fmt::format("{}({:#x}, {:#x}, {:#x}, …)", e.name, call.args[0], call.args[1], call.args[2]);
   return fmt::format("{}({})", e.name, e.show(task, call.args));
 }
 

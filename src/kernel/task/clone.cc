@@ -14,8 +14,8 @@ namespace cofferdam::kernel {
 
 namespace {
 
-constexpr uint64_t namespace_flags =
-    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | 0x80 /* NEWTIME */;
+constexpr uint64_t namespace_flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                     CLONE_NEWPID | CLONE_NEWNET | 0x80 /* NEWTIME */;
 
 Result<void> check_flags(CloneArguments const& a) {
   uint64_t f = a.flags;
@@ -169,7 +169,8 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
   if (a.flags & CLONE_SETTLS) context.set_fs_base(a.tls);
   auto child = TRY(insert_task(parent, a, std::move(made)));
   int32_t tid = child->tid();
-  if (a.flags & CLONE_CHILD_SETTID) (void)child->context().store32(a.child_tid.address().value, static_cast<uint32_t>(tid));
+  if (a.flags & CLONE_CHILD_SETTID)
+    (void)child->context().store32(a.child_tid.address().value, static_cast<uint32_t>(tid));
   if (a.flags & CLONE_PARENT_SETTID) (void)parent.write(a.parent_tid, tid);
   if (a.flags & CLONE_PIDFD) {
     auto fd = make_pidfd(Ref<ThreadGroup>(&child->thread_group()), 0);

@@ -9,7 +9,7 @@
 namespace cofferdam::kernel {
 
 struct CloneArguments {
-  uint64_t flags = 0;       // CLONE_*, without the exit signal
+  uint64_t flags = 0;  // CLONE_*, without the exit signal
   int exit_signal = 0;
   uint64_t stack_pointer = 0;  // 0: as the parent
   UserPtr<int32_t> parent_tid, child_tid, pidfd;

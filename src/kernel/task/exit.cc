@@ -74,7 +74,8 @@ void notify_parent_of_exit(ThreadGroup& child, ProcessLocked const& lock) {
 
 ThreadGroup* new_parent_for_orphans(ThreadGroup& dying, ProcessLocked const& lock) {
   for (ThreadGroup* p = dying.implementation().parent; p != nullptr; p = p->implementation().parent)
-    if (p->implementation().child_subreaper && !p->implementation().zombie && !p->implementation().group_exiting) return p;
+    if (p->implementation().child_subreaper && !p->implementation().zombie && !p->implementation().group_exiting)
+      return p;
   auto init = dying.kernel().pids().group(1, lock);
   return init && init != &dying && !init->implementation().zombie ? init.get() : nullptr;
 }
@@ -83,7 +84,8 @@ void hang_up_if_orphaned_and_stopped(ProcessGroup& group, ThreadGroup const* lea
                                      ProcessLocked const& lock) {
   if (!process_group_is_orphaned(pids, group, leaving, lock)) return;
   auto members = pids.groups_of(group, lock);
-  bool any_stopped = std::any_of(members.begin(), members.end(), [](auto const& m) { return m->implementation().stopped; });
+  bool any_stopped =
+      std::any_of(members.begin(), members.end(), [](auto const& m) { return m->implementation().stopped; });
   if (!any_stopped) return;
   for (auto const& member : members) {
     (void)member->send_signal(SignalInfo::from_kernel(SIGHUP), lock);
@@ -217,7 +219,8 @@ bool process_group_is_orphaned(PidNamespace& pids, ProcessGroup const& group, Th
     auto const& m = member->implementation();
     if (member == leaving || m.zombie || m.parent == nullptr || m.parent->tgid() == 1) continue;
     auto parent_group = m.parent->process_group(lock);
-    if (parent_group && parent_group.get() != &group && parent_group->session().id() == group.session().id()) return false;
+    if (parent_group && parent_group.get() != &group && parent_group->session().id() == group.session().id())
+      return false;
   }
   return true;
 }
@@ -229,8 +232,10 @@ bool eligible(ThreadGroup const& child, WaitSelector const& w, Task const& waite
   bool is_clone_child = c.exit_signal != SIGCHLD;
   if (!w.all_children && is_clone_child != w.clone_children) return false;
   switch (w.kind) {
-    case WaitSelector::Kind::Any: return true;
-    case WaitSelector::Kind::Pid: return child.tgid() == w.id;
+    case WaitSelector::Kind::Any:
+      return true;
+    case WaitSelector::Kind::Pid:
+      return child.tgid() == w.id;
     case WaitSelector::Kind::Group: {
       int32_t wanted = w.id;
       if (wanted == 0) {

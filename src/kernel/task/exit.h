@@ -9,7 +9,8 @@
 
 namespace cofferdam::kernel {
 
-// What execve and exit do to the memory that is left behind: robust futexes, CLONE_CHILD_CLEARTID, a waiting vfork parent.
+// What execve and exit do to the memory that is left behind: robust futexes, CLONE_CHILD_CLEARTID, a waiting vfork
+// parent.
 void release_mm_of_task(Task&);
 
 // Ends the calling task: releases all it holds, and makes its group a zombie if it was the last.

@@ -1,6 +1,7 @@
 // The process lock: one mutex per Kernel over the process tree, thread groups, sessions, signal state and wait state.
 //
-// Methods that need it take a `ProcessLocked const&`, which only holding the lock can give: a forgotten lock does not compile.
+// Methods that need it take a `ProcessLocked const&`, which only holding the lock can give: a forgotten lock does not
+// compile.
 #pragma once
 
 #include "base/mutex.h"

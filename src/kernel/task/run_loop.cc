@@ -71,8 +71,9 @@ void trace_result(Task& task, std::string const& call, Result<uint64_t> const& r
   if (result)
     log::write_line(log::Level::Info, fmt::format("[{:5}] {} = {}", task.tid(), call, static_cast<int64_t>(*result)));
   else
-    log::write_line(log::Level::Info, fmt::format("[{:5}] {} = -1 {} [{}:{}]", task.tid(), call, errno_name(result.error().code),
-                                                  result.error().where.file_name(), result.error().where.line()));
+    log::write_line(log::Level::Info,
+                    fmt::format("[{:5}] {} = -1 {} [{}:{}]", task.tid(), call, errno_name(result.error().code),
+                                result.error().where.file_name(), result.error().where.line()));
 }
 
 void handle(Task& task, platform::Syscall const& call) {
@@ -187,7 +188,8 @@ void continue_group(ThreadGroup& group, ProcessLocked const& lock) {
   g.stopped = false;
   g.stop_reported = false;
   g.continue_unreported = true;
-  for (auto const& t : g.tasks) t->notify_work(work::stop);  // its loop looks, sees that the stop is over, and clears it
+  for (auto const& t : g.tasks)
+    t->notify_work(work::stop);  // its loop looks, sees that the stop is over, and clears it
   notify_parent_of_stop(group, CLD_CONTINUED, SIGCONT, lock);
 }
 

@@ -1,7 +1,8 @@
 // A task: one guest thread, and the sentry thread that serves it.
 //
 // Its thread runs a small state machine (task_run.cc): run guest → handle event → deliver signals → stop or exit.
-// Members marked [own] are touched by the task's own thread only; [lock] need the process lock; others are safe anywhere.
+// Members marked [own] are touched by the task's own thread only; [lock] need the process lock; others are safe
+// anywhere.
 #pragma once
 
 #include <atomic>
@@ -39,7 +40,9 @@ class Task : public RefCounted {
  public:
   Kernel& kernel() const { return kernel_; }
   ThreadGroup& thread_group() const { return *thread_group_; }
-  int32_t tid() const { return tid_.load(std::memory_order_relaxed); }  // in the kernel's root pid namespace, which is what this sandbox's guests see
+  int32_t tid() const {
+    return tid_.load(std::memory_order_relaxed);
+  }  // in the kernel's root pid namespace, which is what this sandbox's guests see
   int32_t tgid() const;
 
   // Who it is. A snapshot: credentials are immutable objects.
@@ -89,14 +92,16 @@ class Task : public RefCounted {
   // Blocking. [own] The pattern:
   //   TaskWaiter waiter(task); queue.add(waiter, mask);  loop { task.prepare_to_wait(); if (ready()) break;
   //   TRY(task.wait(deadline)); }  queue.remove(waiter);
-  // wait_until does just that. Errors: TimedOut when the deadline passes; RestartSys when a signal (or kill, stop) is to be
-  // handled; the caller turns RestartSys into what its man page says (RestartNoHand, RestartRestartBlock, EINTR).
+  // wait_until does just that. Errors: TimedOut when the deadline passes; RestartSys when a signal (or kill, stop) is
+  // to be handled; the caller turns RestartSys into what its man page says (RestartNoHand, RestartRestartBlock, EINTR).
   void prepare_to_wait();
   Result<void> wait(Deadline);
   template <class Ready>
-  Result<void> wait_until(WaitQueue& queue, PollMask interest, Deadline deadline, Ready&& ready, bool exclusive = false);
+  Result<void> wait_until(WaitQueue& queue, PollMask interest, Deadline deadline, Ready&& ready,
+                          bool exclusive = false);
   void wake();  // from any thread
-  // As wait, but only the end of the task interrupts it: RestartNoIntr then (vfork, execve waiting for its threads). [own]
+  // As wait, but only the end of the task interrupts it: RestartNoIntr then (vfork, execve waiting for its threads).
+  // [own]
   Result<void> wait_killable(Deadline);
   // For restart_syscall(2): how an interrupted call goes on after RestartRestartBlock. [own]
   void set_restart(std::function<Result<uint64_t>(Task&)> f) { restart_ = std::move(f); }
@@ -115,7 +120,8 @@ class Task : public RefCounted {
   // A fault of its own: cannot be blocked or ignored (force_sig of Linux). [own]
   void force_signal(SignalInfo const&);
 
-  // There is run-loop work of these kinds (namespace work of task_internal.h): interrupts the guest or the wait. Any thread.
+  // There is run-loop work of these kinds (namespace work of task_internal.h): interrupts the guest or the wait. Any
+  // thread.
   void notify_work(uint32_t kinds);
   void clear_work(uint32_t kinds) { work_.fetch_and(~kinds, std::memory_order_acq_rel); }
 

@@ -34,7 +34,7 @@ class Session : public RefCounted {
   ~Session() override;
   int32_t id() const { return id_; }
   Ref<RefCounted> controlling_terminal;  // [lock] a Terminal (kernel/terminal.h)
-  int32_t hung_up_foreground = 0;  // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
+  int32_t hung_up_foreground = 0;        // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
 
  private:
   PidNamespace& pids_;
@@ -79,7 +79,7 @@ class ThreadGroup : public RefCounted {
   Ref<ThreadGroup> parent(ProcessLocked const&) const;  // null for init
   std::vector<Ref<ThreadGroup>> children(ProcessLocked const&) const;
   Ref<ProcessGroup> process_group(ProcessLocked const&) const;
-  int32_t parent_tgid() const;  // 0 for init
+  int32_t parent_tgid() const;              // 0 for init
   bool exited(ProcessLocked const&) const;  // a zombie
 
   // To the process: any thread that does not block it takes it. EAGAIN: queue full.

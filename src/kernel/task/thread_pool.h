@@ -18,8 +18,9 @@ class TaskThreadPool {
   // Runs the task's loop to its end on a thread of the pool. EAGAIN when the host gives no thread.
   Result<void> run(Ref<Task>);
 
- private:
   struct State;
+
+ private:
   std::shared_ptr<State> state_;  // outlives the pool for threads that are just going to sleep
 };
 
