@@ -4,9 +4,9 @@
 #include <signal.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <list>
 #include <optional>
 
@@ -22,6 +22,10 @@ class SignalSet {
   constexpr SignalSet() = default;
   constexpr explicit SignalSet(uint64_t bits) : bits_(bits) {}
   static constexpr SignalSet of(int signal) { return SignalSet(uint64_t{1} << (signal - 1)); }
+  template <class... S>
+  static constexpr SignalSet of_all(S... signals) {
+    return SignalSet((of(signals).bits_ | ...));
+  }
   constexpr bool has(int signal) const { return (bits_ >> (signal - 1)) & 1; }
   constexpr void add(int signal) { bits_ |= uint64_t{1} << (signal - 1); }
   constexpr void remove(int signal) { bits_ &= ~(uint64_t{1} << (signal - 1)); }
@@ -59,19 +63,24 @@ struct SignalInfo {
 };
 
 // Signals waiting for a task or a thread group: standard ones at most once, real-time ones queued (RLIMIT_SIGPENDING).
+// Changed under the process lock; set() may be read without it.
 class PendingSignals {
  public:
-  SignalSet set() const { return set_; }
-  // false: a standard signal that was pending already (and is merged), or the queue is full.
-  bool enqueue(SignalInfo const&, size_t limit);
+  enum class Outcome { Queued, Merged, Full };  // Merged: a standard signal that was pending already
+  SignalSet set() const { return SignalSet(set_.load(std::memory_order_seq_cst)); }
+  // `limit`: how many entries the queue may hold. A full queue refuses real-time signals that carry data; other signals
+  // become pending without their data, as on Linux.
+  Outcome enqueue(SignalInfo const&, uint64_t limit);
   // The next by Linux's order among those not in `blocked`: synchronous faults first, then lowest number.
   std::optional<SignalInfo> dequeue(SignalSet blocked);
   void discard(SignalSet);
-  bool empty() const { return set_.empty(); }
-  size_t queued() const;
+  // Drops one timer's expiry (timer_delete); si_timerid in the kernel's numbering.
+  void discard_timer(int timer_id);
+  bool empty() const { return set().empty(); }
+  size_t queued() const { return queue_.size(); }
 
  private:
-  SignalSet set_;
+  std::atomic<uint64_t> set_{0};
   std::list<SignalInfo> queue_;
 };
 
@@ -80,6 +89,8 @@ struct SignalHandlers : RefCounted {
   std::array<SignalAction, signal_count> actions{};
   SignalAction& operator[](int signal) { return actions[static_cast<size_t>(signal - 1)]; }
 };
+
+inline constexpr uint64_t signal_default = 0, signal_ignore = 1;  // SIG_DFL and SIG_IGN as handler
 
 bool default_is_ignore(int signal);  // SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 bool default_is_stop(int signal);    // SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU

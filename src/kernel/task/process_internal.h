@@ -35,6 +35,8 @@ struct ThreadGroup::Implementation {
   Ref<SignalHandlers> handlers;
   WaitQueue signal_arrival;  // EPOLLIN whenever a signal comes to the group or a task of it: signalfd, sigtimedwait
 
+  bool init_may_die = false;  // init met a fault that it does not handle; else only what it handles reaches it
+
   bool group_exiting = false;
   int32_t exit_status = 0;  // wait(2) status once group_exiting
   bool zombie = false;

@@ -23,6 +23,8 @@ struct InterruptedCall {
   Errno code = Errno::None;
 };
 
+inline constexpr int signal_stack_autodisarm = 1 << 31;  // SS_AUTODISARM, which <signal.h> lacks
+
 struct SignalStack {
   uint64_t address = 0, size = 0;
   int flags = SS_DISABLE;
@@ -48,6 +50,7 @@ struct Task::Implementation {
   bool leader_zombie = false;
 
   // [own]
+  platform::Fault last_fault{};  // as sigcontext shows the last one (trapno, err, cr2)
   SignalStack signal_stack;
   std::optional<SignalSet> saved_mask;  // to restore when a call with a temporary mask ends
   uint64_t clear_child_tid = 0;         // set_tid_address(2), CLONE_CHILD_CLEARTID
