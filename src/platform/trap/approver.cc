@@ -1,0 +1,84 @@
+#include "platform/trap/approver.h"
+
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace cofferdam::platform::trap {
+
+void Approver::announce(Request& request) {
+  MutexLock lock(pending_mutex_);
+  pending_.push_back(&request);
+}
+
+void Approver::withdraw(Request& request) {
+  MutexLock lock(pending_mutex_);
+  std::erase(pending_, &request);
+}
+
+bool Approver::is_approved(Request& request) {
+  MutexLock lock(pending_mutex_);
+  return request.approved;
+}
+
+bool Approver::await(Request& request, std::function<bool()> const& gone) {
+  MutexLock lock(listening_);
+  int wait_ms = 5;
+  for (;;) {
+    if (is_approved(request)) return true;
+    pollfd p = {listener_.get(), POLLIN, 0};
+    int const n = ::poll(&p, 1, wait_ms);
+    if (n > 0 && (p.revents & POLLIN)) {
+      serve_one();
+      continue;
+    }
+    if (gone()) return is_approved(request);
+    wait_ms = std::min(wait_ms * 2, 40);
+    // Others may have given up on their peers meanwhile: let them look.
+    lock.unlock();
+    lock.lock();
+  }
+}
+
+Approver::Request* Approver::find(pid_t thread, long number, uint64_t const* arguments) {
+  auto const equal = [&](Request const* r) {
+    return !r->approved && r->number == number && std::equal(r->arguments.begin(), r->arguments.end(), arguments);
+  };
+  for (Request* r : pending_)
+    if (r->thread == thread && equal(r)) return r;
+  for (Request* r : pending_)
+    if (r->thread == 0 && equal(r) && r->accept_new(thread)) return r;
+  return nullptr;
+}
+
+void Approver::serve_one() {
+  seccomp_notif call;
+  std::memset(&call, 0, sizeof call);
+  if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) return;  // ENOENT: a signal took it back
+  seccomp_notif_resp answer;
+  std::memset(&answer, 0, sizeof answer);
+  answer.id = call.id;
+  MutexLock lock(pending_mutex_);
+  uint64_t arguments[6];
+  std::memcpy(arguments, call.data.args, sizeof arguments);
+  auto const thread = static_cast<pid_t>(call.pid);
+  Request* request = find(thread, call.data.nr, arguments);
+  if (request != nullptr) {
+    answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    // ENOENT: a signal interrupted the call before this answer; it will come again.
+    if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0) request->approved = true;
+    return;
+  }
+  log::warning("trap: thread {} made host call {} that was not asked for; its process ends", thread, call.data.nr);
+  ::kill(thread, SIGKILL);  // while it still waits for the answer, so the id cannot be another's
+  answer.error = -EPERM;
+  ::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+}  // namespace cofferdam::platform::trap

@@ -1,0 +1,73 @@
+// Thread areas as the sentry maps them, and the file they lie in.
+//
+// The area file is one sparse memfd, cut into windows of one per stub process; a stub maps its window, the sentry maps
+// the areas it uses one by one. Everything in an area can change at any time: read each word once, bound it, and keep
+// the truth elsewhere.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "host/fd.h"
+#include "stub/layout.h"
+
+namespace cofferdam::platform::trap {
+
+class AreaFile {
+ public:
+  static Result<host::OwnedFd> create_memfd();
+  explicit AreaFile(host::OwnedFd fd) : fd_(std::move(fd)) {}
+
+  int fd() const { return fd_.get(); }
+  // A window that no live process has mapped; its memory reads as zeros.
+  Result<uint32_t> allocate_window();
+  void release_window(uint32_t window);
+  static uint64_t window_offset(uint32_t window) { return uint64_t{window} * stub::window_size; }
+
+ private:
+  host::OwnedFd fd_;
+  Mutex mutex_;
+  std::vector<uint32_t> free_ GUARDED_BY(mutex_);
+  uint32_t next_ GUARDED_BY(mutex_) = 0;
+};
+
+// The sentry's mapping of one area.
+class Area {
+ public:
+  static Result<Area> map(AreaFile const& file, uint32_t window, uint32_t slot);
+  Area() = default;
+  Area(Area&& o) noexcept : base_(std::exchange(o.base_, nullptr)), slot_(o.slot_) {}
+  Area& operator=(Area&& o) noexcept {
+    std::swap(base_, o.base_);
+    std::swap(slot_, o.slot_);
+    return *this;
+  }
+  ~Area();
+
+  explicit operator bool() const { return base_ != nullptr; }
+  uint32_t slot() const { return slot_; }
+  // Where the stub sees it.
+  uint64_t stub_address() const { return stub::areas_address + uint64_t{slot_} * stub::area_size; }
+  // Volatile: the compiler must not read a word twice that the code reads once.
+  stub::Control volatile& control() const { return *reinterpret_cast<stub::Control volatile*>(base_); }
+  std::atomic_ref<uint32_t> turn() const { return std::atomic_ref<uint32_t>(reinterpret_cast<stub::Control*>(base_)->turn); }
+  uint32_t* turn_word() const { return &reinterpret_cast<stub::Control*>(base_)->turn; }
+  std::byte* at(uint64_t offset) const { return base_ + offset; }
+  std::span<std::byte> bounce() const { return {base_ + stub::bounce, stub::bounce_size}; }
+  stub::SignalContext volatile& context(uint32_t offset) const {
+    return *reinterpret_cast<stub::SignalContext volatile*>(base_ + offset);
+  }
+  // Fills in the fixed words of the control block.
+  void initialize() const;
+
+ private:
+  std::byte* base_ = nullptr;
+  uint32_t slot_ = 0;
+};
+
+}  // namespace cofferdam::platform::trap

@@ -1,0 +1,245 @@
+// The hand-off between a sentry thread and its guest thread, and what a stop means.
+#include "platform/trap/context.h"
+
+#include <immintrin.h>
+#include <linux/audit.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "base/log.h"
+
+namespace cofferdam::platform::trap {
+namespace {
+
+using namespace std::chrono_literals;
+
+// An interrupt that is not obeyed ends the process: after this much CPU time of the process, or this much time at all.
+constexpr auto disobedience_cpu_limit = 2s;
+constexpr auto disobedience_limit = 60s;
+constexpr auto disobedience_look = 500ms;
+
+long futex(uint32_t* word, int operation, uint32_t value, timespec const* timeout = nullptr) {
+  return ::syscall(SYS_futex, word, operation, value, timeout, nullptr, 0);
+}
+
+std::chrono::nanoseconds process_cpu_time(pid_t pid) {
+  clockid_t clock;
+  timespec t = {};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &t) != 0) return 0ns;
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+uint32_t own_cpu() {
+  unsigned aux;
+  __builtin_ia32_rdtscp(&aux);
+  return aux & 0xfff;
+}
+
+}  // namespace
+
+TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t thread)
+    : address_space_(std::move(address_space)), area_(area), thread_(thread) {
+  process().live_contexts.fetch_add(1, std::memory_order_relaxed);
+}
+
+TrapContext::~TrapContext() {
+  bool const last = process().live_contexts.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  if (last) {
+    process().kill();
+  } else if (!dead_) {
+    op_count_ = 0;
+    add_op(stub::op_exit, 0, {});
+    if (!hand_over(false)) process().kill();
+  }
+  process().retire_area(area_);
+}
+
+void TrapContext::add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
+  auto& op = area_->control().ops[op_count_++];
+  op.kind = kind;
+  op.number = number;
+  for (size_t i = 0; i < 6; ++i) op.a[i] = arguments[i];
+}
+
+bool TrapContext::break_off() {
+  if (!dead_ && !process().dead()) {
+    log::info("trap: stub thread {} of process {} is gone or broke the protocol", thread_, process().pid());
+    process().kill();
+  }
+  dead_ = true;
+  return false;
+}
+
+bool TrapContext::peer_is_elsewhere() { return (area_->control().cpu & 0xfff) != own_cpu(); }
+
+bool TrapContext::hand_over(bool resume) {
+  if (dead_) return false;
+  auto& c = area_->control();
+  c.op_count = op_count_;
+  c.resume = resume;
+  c.frame = frame_;
+  c.spin = peer_is_elsewhere() ? shared().options.spin : 0;
+  op_count_ = 0;
+  queue_bytes_ = 0;
+  if (resume) {
+    c.fs_base = fs_base_;
+    c.gs_base = gs_base_;
+    c.set_bases = set_bases_;
+    set_bases_ = 0;
+  }
+  auto turn = area_->turn();
+  uint32_t seen = turn.load(std::memory_order_acquire);
+  do {
+    if ((seen & ~stub::turn_sleep) != stub::turn_sentry) return break_off();
+  } while (!turn.compare_exchange_weak(seen, stub::turn_guest, std::memory_order_seq_cst));
+  if (seen & stub::turn_sleep) futex(area_->turn_word(), FUTEX_WAKE, INT_MAX);
+  return true;
+}
+
+// Waits for the turn. Every look at the word is bounded: what the guest may write there at worst looks like a stop.
+bool TrapContext::wait() {
+  auto turn = area_->turn();
+  if (peer_is_elsewhere())
+    for (uint32_t n = shared().options.spin; n != 0 && turn.load(std::memory_order_acquire) == stub::turn_guest; --n)
+      _mm_pause();
+  std::chrono::steady_clock::time_point interrupted_at{};
+  std::chrono::nanoseconds cpu_then{};
+  for (;;) {
+    uint32_t seen = turn.load(std::memory_order_acquire);
+    if (process().dead()) return break_off();
+    if ((seen & ~stub::turn_sleep) == stub::turn_sentry) return true;
+    if (seen == stub::turn_dead) return break_off();
+    if (seen != (stub::turn_guest | stub::turn_sleep)) {
+      if (seen != stub::turn_guest) return break_off();
+      if (!turn.compare_exchange_strong(seen, stub::turn_guest | stub::turn_sleep)) continue;
+    }
+    timespec timeout = {};
+    bool const limited = interrupt_.load(std::memory_order_seq_cst);
+    if (limited) {
+      auto const now = std::chrono::steady_clock::now();
+      if (interrupted_at == std::chrono::steady_clock::time_point{}) {
+        interrupted_at = now;
+        cpu_then = process_cpu_time(process().pid());
+      } else if (now - interrupted_at > disobedience_look &&
+                 (now - interrupted_at > disobedience_limit || process_cpu_time(process().pid()) - cpu_then > disobedience_cpu_limit)) {
+        log::warning("trap: thread {} of process {} does not obey an interrupt", thread_, process().pid());
+        return break_off();
+      }
+      timeout.tv_nsec = std::chrono::nanoseconds(disobedience_look).count();
+    }
+    futex(area_->turn_word(), FUTEX_WAIT, stub::turn_guest | stub::turn_sleep, limited ? &timeout : nullptr);
+  }
+}
+
+bool TrapContext::wait_until_ready() {
+  if (!wait()) return false;
+  fs_base_ = area_->control().fs_base;
+  gs_base_ = area_->control().gs_base;
+  return true;
+}
+
+std::optional<uint64_t> TrapContext::perform(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
+  if (!settle_queue()) return std::nullopt;
+  add_op(kind, number, arguments);
+  if (!hand_over(false) || !wait()) return std::nullopt;
+  return area_->control().ops[0].result;
+}
+
+void TrapContext::interrupt() {
+  interrupt_.store(true, std::memory_order_seq_cst);
+  if (!running_.load(std::memory_order_seq_cst)) return;
+  (void)process().with_pid([&](pid_t pid) -> Result<void> {
+    ::syscall(SYS_tgkill, pid, thread_, stub::interrupt_signal);
+    return {};
+  });
+  // The waiting sentry thread starts to count the time until the guest obeys; a thread that is gone is seen, too.
+  futex(area_->turn_word(), FUTEX_WAKE, INT_MAX);
+}
+
+Stop TrapContext::died() {
+  dead_ = true;
+  return Died{process().dead() ? process().death_signal() : SIGKILL};
+}
+
+Stop TrapContext::run() {
+  for (;;) {
+    if (dead_) return died();
+    if (queue_fault_ && in_syscall_) frame().rax = static_cast<uint64_t>(-EFAULT);
+    queue_fault_ = false;
+    running_.store(true, std::memory_order_seq_cst);
+    if (interrupt_.exchange(false, std::memory_order_seq_cst)) {
+      running_.store(false, std::memory_order_relaxed);
+      in_syscall_ = false;
+      return Interrupted{};
+    }
+    bool const stopped = hand_over(true) && wait();
+    running_.store(false, std::memory_order_seq_cst);
+    if (!stopped) return died();
+    if (area_->control().event != stub::event_op_failed) return decode();
+    // A queued copy_out met memory that the guest cannot write.
+    if (in_syscall_) frame().rax = static_cast<uint64_t>(-EFAULT);
+  }
+}
+
+Stop TrapContext::decode() {
+  auto& c = area_->control();
+  uint32_t event = c.event;
+  in_syscall_ = false;
+  bool const is_signal = event < 65 || event == stub::event_futex_cut;
+  if (!is_signal || !accept_frame(c.frame)) {
+    break_off();
+    return died();
+  }
+  fs_base_ = c.fs_base;
+  gs_base_ = c.gs_base;
+  auto& f = frame();
+  if (event == stub::event_futex_cut || event == static_cast<uint32_t>(stub::interrupt_signal)) {
+    interrupt_.store(false, std::memory_order_relaxed);
+    return Interrupted{event == stub::event_futex_cut};
+  }
+  auto& info = *reinterpret_cast<stub::SignalInfo volatile*>(area_->at(frame_ + sizeof(stub::SignalContext)));
+  if (event != SIGSYS) return Fault{static_cast<int>(event), info.code, info.address, f.trap_number, f.error};
+  if (info.arch != AUDIT_ARCH_X86_64) {
+    // int $0x80 or sysenter: this Linux has no 32-bit calls, and so it is a general protection fault at the instruction.
+    f.rip = f.rip - 2;
+    return Fault{SIGSEGV, SI_KERNEL, 0, 13, 0x80 * 8 + 2};
+  }
+  in_syscall_ = true;
+  return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
+}
+
+Result<void> TrapContext::set_affinity(std::span<uint64_t const> mask) {
+  return process().with_pid([&](pid_t pid) -> Result<void> {
+    // The thread id came from the guest's side: only a thread of this very process is touched.
+    if (::syscall(SYS_tgkill, pid, thread_, 0) != 0) return fail_host(errno);
+    if (::syscall(SYS_sched_setaffinity, thread_, mask.size_bytes(), mask.data()) != 0) return fail_host(errno);
+    return {};
+  });
+}
+
+AddressSpace::Usage TrapContext::usage() {
+  return process()
+      .with_pid([&](pid_t pid) -> Result<AddressSpace::Usage> { return read_usage(shared(), pid, thread_); })
+      .value_or(AddressSpace::Usage{});
+}
+
+void TrapContext::set_facts(Facts const& facts) {
+  auto& f = area_->control().facts;
+  f.flags = 0;
+  f.pid = static_cast<uint32_t>(facts.pid);
+  f.tid = static_cast<uint32_t>(facts.tid);
+  f.ppid = static_cast<uint32_t>(facts.ppid);
+  f.uid = facts.uid;
+  f.euid = facts.euid;
+  f.gid = facts.gid;
+  f.egid = facts.egid;
+  f.flags = facts.answer_natively ? stub::facts_valid | stub::native_futex : 0;
+}
+
+}  // namespace cofferdam::platform::trap

@@ -1,0 +1,124 @@
+// One guest thread of the trap platform.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "platform/platform.h"
+#include "platform/trap/process.h"
+
+namespace cofferdam::platform::trap {
+
+class TrapContext final : public Context {
+ public:
+  TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t thread);
+  ~TrapContext() override;
+
+  AddressSpace& address_space() override { return *address_space_; }
+  Stop run() override;
+  void interrupt() override;
+  void set_syscall_result(uint64_t rax) override;
+  Registers registers() override;
+  void set_registers(Registers const&) override;
+  Result<void> get_xstate(std::span<std::byte> to) override;
+  Result<void> set_xstate(std::span<std::byte const> from) override;
+  void reset_xstate() override;
+  void set_fs_base(uint64_t) override;
+
+  Result<void> copy_in(uint64_t address, std::span<std::byte> to) override;
+  Result<void> copy_out(uint64_t address, std::span<std::byte const> from) override;
+  Result<std::string> copy_in_string(uint64_t address, size_t max) override;
+  Result<void> zero_out(uint64_t address, uint64_t length) override;
+  size_t copy_in_partial(uint64_t address, std::span<std::byte> to) override;
+  size_t copy_out_partial(uint64_t address, std::span<std::byte const> from) override;
+  Result<void> flush() override;
+  std::span<std::byte> stage() override { return area_->bounce().first(stage_size); }
+  Result<void> stage_out(uint64_t address, size_t n) override;
+  Result<std::span<std::byte const>> stage_in(uint64_t address, size_t n) override;
+  Result<size_t> host_read(int host_fd, uint64_t address, size_t n, int64_t offset) override;
+  Result<size_t> host_write(int host_fd, uint64_t address, size_t n, int64_t offset) override;
+  Result<uint32_t> load32(uint64_t address) override;
+  Result<void> store32(uint64_t address, uint32_t value) override;
+  Result<uint32_t> compare_exchange32(uint64_t address, uint32_t expected, uint32_t desired) override;
+  Result<uint64_t> futex_wake(uint64_t address, uint32_t count, bool shared) override;
+
+  Result<void> map_anonymous(uint64_t address, uint64_t length, int protection) override;
+  Result<void> map_file(uint64_t address, uint64_t length, int protection, FileMapping const&) override;
+  Result<void> unmap(uint64_t address, uint64_t length) override;
+  Result<void> protect(uint64_t address, uint64_t length, int protection) override;
+  Result<void> remap(uint64_t address, uint64_t old_length, uint64_t new_address, uint64_t new_length) override;
+  Result<void> advise(uint64_t address, uint64_t length, int advice) override;
+
+  Result<std::unique_ptr<Context>> clone_thread() override;
+  Result<NewProcess> fork() override;
+  Result<void> set_affinity(std::span<uint64_t const> mask) override;
+  int current_cpu() override { return static_cast<int>(area_->control().cpu & 0xfff); }
+  AddressSpace::Usage usage() override;
+  void set_facts(Facts const&) override;
+
+  // For the zygote: waits for the first event of a thread that was started by other means. False if it died.
+  bool wait_until_ready();
+  // A signal frame with this state; what a thread that has not run yet starts from.
+  void start_from(stub::SignalContext const& context, std::span<std::byte const> xstate);
+
+  // fork() of this thread; with a fresh state instead of this thread's for new_process.
+  Result<NewProcess> spawn(stub::SignalContext const& context, std::span<std::byte const> xstate);
+  pid_t thread() const { return thread_; }
+
+  static constexpr size_t stage_size = 0x10000;
+
+ private:
+  StubProcess& process() { return address_space_->process(); }
+  Shared& shared() { return process().shared(); }
+
+  // --- hand-off (context.cc)
+  void add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
+  // Gives the turn to the stub: to do the operations in the area and then, perhaps, to run the guest.
+  bool hand_over(bool resume);
+  bool wait();
+  void disobeyed();
+  bool break_off();  // always false: the stub broke the protocol or is dead
+  // Runs one operation without resuming. Nullopt: dead.
+  std::optional<uint64_t> perform(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
+  Stop decode();
+  Stop died();
+  bool peer_is_elsewhere();
+
+  // --- memory (context_memory.cc)
+  Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked);
+  std::optional<uint64_t> approved_call(uint32_t number, std::array<uint64_t, 6> const& arguments);
+  bool settle_queue();
+  size_t read_guest(uint64_t address, std::byte* to, size_t n);
+  size_t write_guest(uint64_t address, std::byte const* from, size_t n);
+
+  // --- state (context_state.cc)
+  stub::SignalContext volatile& frame() const { return area_->context(frame_); }
+  bool accept_frame(uint32_t offset);
+  std::byte* xstate_in_frame();
+  void write_xstate(std::byte* at, std::span<std::byte const> image);
+
+
+  Ref<TrapAddressSpace> address_space_;
+  Area* area_;
+  pid_t thread_;
+  uint32_t frame_ = stub::prepared_frame;  // offset of the signal frame's ucontext that the guest resumes from
+  bool dead_ = false;
+  bool in_syscall_ = false;  // the last stop was a system call
+  uint64_t fs_base_ = 0, gs_base_ = 0;
+  uint32_t set_bases_ = 0;
+  uint32_t op_count_ = 0;  // operations queued in the area
+  struct QueuedCopy {
+    uint64_t address;
+    size_t length, bounce_offset;
+  };
+  std::array<QueuedCopy, stub::max_ops> queued_{};
+  size_t queue_bytes_ = 0;
+  bool queue_fault_ = false;  // a queued copy_out failed: the pending call's result is EFAULT
+  host::OwnedFd mapped_fd_;  // of the last approved file mapping: its number stays taken until this thread's next approval
+  std::atomic<bool> interrupt_{false};
+  std::atomic<bool> running_{false};
+};
+
+}  // namespace cofferdam::platform::trap

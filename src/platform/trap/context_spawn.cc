@@ -1,0 +1,130 @@
+// New threads and processes: clone by a stub thread, approved by the sentry.
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "platform/trap/context.h"
+
+namespace cofferdam::platform::trap {
+namespace {
+
+constexpr uint64_t process_flags = CLONE_FILES | CLONE_PARENT | CLONE_CHILD_CLEARTID;
+constexpr uint64_t thread_flags =
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+
+// Is this a process that is our child and not yet known? Then it can only be the one whose clone was just approved.
+bool is_new_child(Shared& shared, pid_t pid) REQUIRES(shared.table_mutex) {
+  if (shared.table.contains(pid)) return false;
+  siginfo_t info = {};
+  return ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE) == 0;
+}
+
+}  // namespace
+
+Result<NewProcess> TrapContext::fork() {
+  std::vector<std::byte> xstate(shared().xstate_size);
+  TRY(get_xstate(xstate));
+  stub::SignalContext context;
+  std::memcpy(&context, area_->at(frame_), sizeof context);
+  auto child = TRY(spawn(context, xstate));
+  auto& c = static_cast<TrapContext&>(*child.context);
+  c.fs_base_ = fs_base_;
+  c.gs_base_ = gs_base_;
+  c.set_bases_ = 3;
+  return child;
+}
+
+Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::span<std::byte const> xstate) {
+  if (!settle_queue()) return fail(Errno::Srch);
+  uint32_t const window = TRY(shared().areas.allocate_window());
+  auto child = std::make_shared<StubProcess>(process().shared_ptr(), window);
+  // The same slot: the kernel gives the child its parent's signal stack.
+  Area* area = TRY(child->allocate_area(area_->slot()));
+  uint64_t const clear_word = area->stub_address() + offsetof(stub::Control, turn);
+  uint64_t const offset = AreaFile::window_offset(window);
+  auto const area_fd = static_cast<uint64_t>(shared().areas.fd());
+
+  Approver& approver = *shared().approver;
+  Approver::Request clone = {thread_, SYS_clone, {process_flags, 0, 0, clear_word, 0, 0}, {}, false};
+  Approver::Request remap = {};
+  remap.number = SYS_mmap;
+  remap.arguments = {stub::areas_address, stub::window_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, area_fd, offset};
+  remap.accept_new = [&](pid_t pid) {
+    MutexLock lock(shared().table_mutex);
+    if (!is_new_child(shared(), pid)) return false;
+    child->set_pid(pid);
+    shared().table.emplace(pid, child);
+    return true;
+  };
+  approver.announce(clone);
+  approver.announce(remap);
+  add_op(stub::op_clone_process, SYS_clone, {process_flags, clear_word, offset, area_fd});
+  bool started = hand_over(false);
+  auto const back = [this] {
+    return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
+  };
+  started = started && approver.await(clone, back);
+  int patience = 50;  // looks at a child that should be there and does not call
+  started = started && approver.await(remap, [&] {
+    return back() && (static_cast<int64_t>(area_->control().ops[0].result) < 0 || --patience == 0);
+  });
+  approver.withdraw(remap);
+  approver.withdraw(clone);
+  if (!wait()) return fail(Errno::Srch);
+  if (!started) {
+    auto const result = static_cast<int64_t>(area_->control().ops[0].result);
+    return result < 0 && result >= -4095 ? fail_host(static_cast<int>(-result)) : fail(Errno::NoMem);
+  }
+  auto address_space = make_ref<TrapAddressSpace>(child);
+  auto thread = std::make_unique<TrapContext>(address_space, area, child->pid());
+  thread->start_from(context, xstate);
+  if (!thread->wait_until_ready()) return fail(Errno::NoMem);
+  return NewProcess{std::move(address_space), std::move(thread)};
+}
+
+Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
+  if (!settle_queue()) return fail(Errno::Srch);
+  Area* area = TRY(process().allocate_area());
+  uint64_t const self = area->stub_address();
+  uint64_t const clear_word = self + offsetof(stub::Control, turn);
+  auto const give_back = [&] {
+    area->turn().store(stub::turn_dead);
+    process().retire_area(area);
+  };
+  std::vector<std::byte> xstate(shared().xstate_size);
+  if (auto r = get_xstate(xstate); !r) {
+    give_back();
+    return std::unexpected(r.error());
+  }
+  Approver& approver = *shared().approver;
+  Approver::Request clone = {thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0}, {}, false};
+  approver.announce(clone);
+  add_op(stub::op_clone_thread, SYS_clone, {thread_flags, self + stub::stack_top, clear_word, self});
+  bool const approved = hand_over(false) && approver.await(clone, [this] {
+    return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
+  });
+  approver.withdraw(clone);
+  if (!approved || !wait()) {
+    break_off();
+    return fail(Errno::Srch);
+  }
+  auto const result = static_cast<int64_t>(area_->control().ops[0].result);
+  if (result <= 0) {
+    give_back();
+    return fail_host(result < 0 && result >= -4095 ? static_cast<int>(-result) : EAGAIN);
+  }
+  auto thread = std::make_unique<TrapContext>(address_space_, area, static_cast<pid_t>(result));
+  stub::SignalContext context;
+  std::memcpy(&context, area_->at(frame_), sizeof context);
+  thread->start_from(context, xstate);
+  if (!thread->wait_until_ready()) return fail(Errno::NoMem);
+  thread->fs_base_ = fs_base_;
+  thread->gs_base_ = gs_base_;
+  thread->set_bases_ = 3;
+  return thread;
+}
+
+}  // namespace cofferdam::platform::trap

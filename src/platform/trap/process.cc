@@ -1,0 +1,250 @@
+#include "platform/trap/process.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+#include "fmt/core.h"
+
+namespace cofferdam::platform::trap {
+namespace {
+
+constexpr uint64_t page = 4096;
+
+Result<host::OwnedFd> open_proc(Shared& shared, std::string const& path, int flags) {
+  host::OwnedFd fd(::openat(shared.proc_fd, path.c_str(), flags | O_CLOEXEC));
+  if (!fd) return fail_host(errno);
+  return fd;
+}
+
+std::string read_small_file(Shared& shared, std::string const& path) {
+  auto fd = open_proc(shared, path, O_RDONLY);
+  if (!fd) return {};
+  std::string text(4096, '\0');
+  ssize_t const n = ::read(fd->get(), text.data(), text.size());
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+  return text;
+}
+
+uint64_t status_field(std::string const& text, std::string_view name) {
+  auto const at = text.find(name);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+std::chrono::nanoseconds from_timeval(timeval const& t) {
+  return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+}
+
+}  // namespace
+
+StubProcess::~StubProcess() {
+  {
+    MutexLock lock(mutex_);
+    slots_.clear();
+  }
+  shared_->areas.release_window(window_);
+}
+
+Result<Area*> StubProcess::allocate_area(int64_t wanted) {
+  MutexLock lock(mutex_);
+  auto const usable = [](Slot const& slot) {
+    return !slot.in_use && slot.area.turn().load(std::memory_order_acquire) == stub::turn_dead;
+  };
+  size_t index = slots_.size();
+  if (wanted >= 0) {
+    index = static_cast<size_t>(wanted);
+  } else {
+    for (size_t i = 0; i < slots_.size(); ++i)
+      if (slots_[i] == nullptr || usable(*slots_[i])) {
+        index = i;
+        break;
+      }
+  }
+  if (index >= stub::max_threads) return fail(Errno::Again);
+  if (slots_.size() <= index) slots_.resize(index + 1);
+  if (slots_[index] == nullptr) {
+    auto area = TRY(Area::map(shared_->areas, window_, static_cast<uint32_t>(index)));
+    slots_[index] = std::make_unique<Slot>();
+    slots_[index]->area = std::move(area);
+  }
+  slots_[index]->in_use = true;
+  slots_[index]->area.initialize();
+  return &slots_[index]->area;
+}
+
+void StubProcess::retire_area(Area* area) {
+  MutexLock lock(mutex_);
+  for (auto& slot : slots_)
+    if (slot != nullptr && &slot->area == area) slot->in_use = false;
+}
+
+void StubProcess::kill() {
+  ReadLock lock(life_);
+  if (!dead() && pid() > 0) ::kill(pid(), SIGKILL);
+}
+
+void StubProcess::mark_dead(int signal) {
+  WriteLock lock(life_);
+  death_signal_.store(signal, std::memory_order_relaxed);
+  dead_.store(true, std::memory_order_release);
+  MutexLock slots_lock(mutex_);
+  for (auto& slot : slots_) {
+    if (slot == nullptr) continue;
+    slot->area.turn().store(stub::turn_dead, std::memory_order_seq_cst);
+    ::syscall(SYS_futex, slot->area.turn_word(), FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+}
+
+void StubProcess::set_final_usage(rusage const& usage) {
+  MutexLock lock(mutex_);
+  final_usage_ = usage;
+}
+
+Result<rusage> StubProcess::final_usage() {
+  MutexLock lock(mutex_);
+  return final_usage_;
+}
+
+Result<size_t> TrapAddressSpace::read(uint64_t address, std::span<std::byte> to) {
+  if (to.empty()) return 0;
+  if (!is_guest_range(address, to.size())) {
+    if (address >= stub::user_limit) return fail(Errno::Fault);
+    to = to.first(stub::user_limit - address);
+  }
+  return process_->with_pid([&](pid_t pid) -> Result<size_t> {
+    iovec const local = {to.data(), to.size()};
+    iovec const remote = {reinterpret_cast<void*>(address), to.size()};
+    ssize_t const n = ::process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    if (n < 0) return fail_host(errno);
+    return static_cast<size_t>(n);
+  });
+}
+
+Result<size_t> TrapAddressSpace::write(uint64_t address, std::span<std::byte const> from, bool force) {
+  if (from.empty()) return 0;
+  if (!is_guest_range(address, from.size())) {
+    if (address >= stub::user_limit) return fail(Errno::Fault);
+    from = from.first(stub::user_limit - address);
+  }
+  return process_->with_pid([&](pid_t pid) -> Result<size_t> {
+    if (!force) {
+      iovec const local = {const_cast<std::byte*>(from.data()), from.size()};
+      iovec const remote = {reinterpret_cast<void*>(address), from.size()};
+      ssize_t const n = ::process_vm_writev(pid, &local, 1, &remote, 1, 0);
+      if (n < 0) return fail_host(errno);
+      return static_cast<size_t>(n);
+    }
+    auto memory = TRY(open_proc(process_->shared(), fmt::format("{}/mem", pid), O_RDWR));
+    ssize_t const n = ::pwrite(memory.get(), from.data(), from.size(), static_cast<off_t>(address));
+    if (n < 0) return errno == EIO ? fail(Errno::Fault) : fail_host(errno);
+    return static_cast<size_t>(n);
+  });
+}
+
+uint64_t TrapAddressSpace::resident_bytes() {
+  auto text = process_->with_pid([&](pid_t pid) -> Result<std::string> {
+    return read_small_file(process_->shared(), fmt::format("{}/statm", pid));
+  });
+  if (!text) return 0;
+  auto const space = text->find(' ');
+  return space == std::string::npos ? 0 : std::strtoull(text->c_str() + space, nullptr, 10) * page;
+}
+
+Result<void> TrapAddressSpace::mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) {
+  size_t const count = (length + page - 1) / page;
+  if (!is_guest_range(address, length) || address % page != 0 || pages.size() < count) return fail(Errno::Inval);
+  return process_->with_pid([&](pid_t pid) -> Result<void> {
+    auto fd = TRY(open_proc(process_->shared(), fmt::format("{}/pagemap", pid), O_RDONLY));
+    uint64_t entries[512];
+    for (size_t i = 0; i < count;) {
+      size_t const n = std::min<size_t>(count - i, std::size(entries));
+      ssize_t const got = ::pread(fd.get(), entries, n * 8, static_cast<off_t>((address / page + i) * 8));
+      if (got <= 0) return fail(Errno::NoMem);
+      for (size_t k = 0; k < static_cast<size_t>(got) / 8; ++k) pages[i + k] = entries[k] >> 63;
+      i += static_cast<size_t>(got) / 8;
+    }
+    return {};
+  });
+}
+
+AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread) {
+  std::string const base = thread == 0 ? fmt::format("{}/", pid) : fmt::format("{}/task/{}/", pid, thread);
+  AddressSpace::Usage usage{};
+  std::string const stat = read_small_file(shared, base + "stat");
+  auto at = stat.rfind(')');
+  if (at == std::string::npos) return usage;
+  // After the name: state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime.
+  uint64_t fields[16] = {};
+  char const* p = stat.c_str() + std::min(at + 4, stat.size());
+  for (int i = 1; i < 13; ++i) {
+    char* end = nullptr;
+    fields[i] = std::strtoull(p, &end, 10);
+    if (end == p) break;
+    p = end;
+  }
+  auto const tick = std::chrono::nanoseconds(1000000000 / std::max(1l, ::sysconf(_SC_CLK_TCK)));
+  usage.minor_faults = fields[7];
+  usage.major_faults = fields[9];
+  usage.user = tick * fields[11];
+  usage.system = tick * fields[12];
+  std::string const status = read_small_file(shared, base + "status");
+  usage.voluntary_switches = status_field(status, "\nvoluntary_ctxt_switches:");
+  usage.involuntary_switches = status_field(status, "\nnonvoluntary_ctxt_switches:");
+  usage.max_resident_bytes = status_field(status, "\nVmHWM:") * 1024;
+  return usage;
+}
+
+AddressSpace::Usage TrapAddressSpace::usage() {
+  auto live = process_->with_pid([&](pid_t pid) -> Result<Usage> { return read_usage(process_->shared(), pid, 0); });
+  if (live) return *live;
+  rusage const r = process_->final_usage().value_or(rusage{});
+  return {from_timeval(r.ru_utime), from_timeval(r.ru_stime), static_cast<uint64_t>(r.ru_minflt),
+          static_cast<uint64_t>(r.ru_majflt), static_cast<uint64_t>(r.ru_nvcsw), static_cast<uint64_t>(r.ru_nivcsw),
+          static_cast<uint64_t>(r.ru_maxrss) * 1024};
+}
+
+Reaper::Reaper(std::shared_ptr<Shared> shared, pid_t group) : shared_(std::move(shared)), group_(group) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+Reaper::~Reaper() { thread_.join(); }
+
+void Reaper::run() {
+  for (;;) {
+    siginfo_t info = {};
+    // Stubs are clone children (no exit signal) in a process group of their own: no other wait takes them, nor this one others.
+    if (::waitid(P_PGID, static_cast<id_t>(group_), &info, WEXITED | WNOWAIT | __WCLONE) != 0) {
+      if (errno == EINTR) continue;
+      return;  // ECHILD: the zygote and all stubs are gone
+    }
+    std::shared_ptr<StubProcess> process;
+    {
+      MutexLock lock(shared_->table_mutex);
+      auto it = shared_->table.find(info.si_pid);
+      if (it != shared_->table.end()) {
+        process = std::move(it->second);
+        shared_->table.erase(it);
+      }
+    }
+    if (process) process->mark_dead(info.si_code == CLD_EXITED ? 0 : info.si_status);
+    rusage usage = {};
+    ::syscall(SYS_waitid, P_PID, info.si_pid, &info, WEXITED | __WCLONE, &usage);
+    if (process) process->set_final_usage(usage);
+  }
+}
+
+}  // namespace cofferdam::platform::trap

@@ -1,0 +1,138 @@
+// A stub process as the sentry knows it, the table of all, and the AddressSpace on top.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "platform/platform.h"
+#include "platform/trap/approver.h"
+#include "platform/trap/area_unsafe.h"
+#include "platform/trap/trap.h"
+
+namespace cofferdam::platform::trap {
+
+class StubProcess;
+
+// What all parts of one platform share. Outlives every StubProcess.
+struct Shared {
+  Shared(Options const& o, host::OwnedFd a) : options(o), areas(std::move(a)) {}
+  Options options;
+  AreaFile areas;
+  stub::ImageHeader image{};
+  std::unique_ptr<Approver> approver;
+  host::OwnedFd own_proc_fd;
+  int proc_fd = -1;
+  size_t xstate_size = 0;   // without the trailing magic word
+  uint32_t xstate_frame_size = 0;
+  uint64_t xstate_features = 0;
+  uint32_t mxcsr_mask = 0xffbf;
+  struct XstatePart {
+    uint32_t offset, size;
+  };
+  std::array<XstatePart, 64> xstate_parts{};  // standard format, by feature number
+  std::vector<std::byte> fresh_xstate;  // of a new process, as in a signal frame with its magic words
+  uint64_t vdso_address = 0, vdso_length = 0;
+  int cpus = 1;
+
+  Mutex table_mutex;
+  std::unordered_map<pid_t, std::shared_ptr<StubProcess>> table GUARDED_BY(table_mutex);
+};
+
+class StubProcess {
+ public:
+  StubProcess(std::shared_ptr<Shared> shared, uint32_t window) : shared_(std::move(shared)), window_(window) {}
+  ~StubProcess();
+
+  Shared& shared() { return *shared_; }
+  std::shared_ptr<Shared> const& shared_ptr() { return shared_; }
+  uint32_t window() const { return window_; }
+  pid_t pid() const { return pid_.load(std::memory_order_acquire); }
+  void set_pid(pid_t pid) { pid_.store(pid, std::memory_order_release); }
+  bool dead() const { return dead_.load(std::memory_order_acquire); }
+  int death_signal() const { return death_signal_.load(std::memory_order_relaxed); }
+
+  // An area for a thread: `wanted` or any free one. The areas stay mapped until the process is gone.
+  Result<Area*> allocate_area(int64_t wanted = -1);
+  // The thread of this area was told to exit or is dead; the area is used again once its turn word says dead.
+  void retire_area(Area* area);
+
+  void kill();
+  // Runs f(pid) while the pid cannot be reused, or returns ESRCH.
+  template <class F>
+  auto with_pid(F&& f) -> decltype(f(pid_t{})) {
+    ReadLock lock(life_);
+    if (dead()) return fail(Errno::Srch);
+    return f(pid());
+  }
+  // By the reaper: marks every thread dead and wakes whoever waits for one. The pid is free after it.
+  void mark_dead(int signal);
+  void set_final_usage(rusage const& usage);
+  Result<rusage> final_usage();
+
+  std::atomic<uint32_t> live_contexts{0};
+
+ private:
+  std::shared_ptr<Shared> shared_;
+  uint32_t const window_;
+  std::atomic<pid_t> pid_{0};
+  std::atomic<bool> dead_{false};
+  std::atomic<int> death_signal_{0};
+  SharedMutex life_;
+  Mutex mutex_;
+  struct Slot {
+    Area area;
+    bool in_use = false;
+  };
+  std::vector<std::unique_ptr<Slot>> slots_ GUARDED_BY(mutex_);
+  rusage final_usage_ GUARDED_BY(mutex_){};
+};
+
+class TrapAddressSpace final : public AddressSpace {
+ public:
+  explicit TrapAddressSpace(std::shared_ptr<StubProcess> process) : process_(std::move(process)) {}
+  ~TrapAddressSpace() override { process_->kill(); }
+
+  StubProcess& process() { return *process_; }
+  std::shared_ptr<StubProcess> const& process_ptr() { return process_; }
+
+  Result<size_t> read(uint64_t address, std::span<std::byte> to) override;
+  Result<size_t> write(uint64_t address, std::span<std::byte const> from, bool force) override;
+  void kill() override { process_->kill(); }
+  uint64_t resident_bytes() override;
+  Result<void> mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) override;
+  Usage usage() override;
+
+ private:
+  std::shared_ptr<StubProcess> process_;
+};
+
+// True if [address, address+length) lies in the memory that a guest can have.
+inline bool is_guest_range(uint64_t address, uint64_t length) {
+  return address < stub::user_limit && length <= stub::user_limit - address;
+}
+
+// From /proc/PID/stat and status, or /proc/PID/task/TID/….
+AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread);
+
+// Waits for the deaths of stubs on a thread of its own.
+class Reaper {
+ public:
+  Reaper(std::shared_ptr<Shared> shared, pid_t group);
+  ~Reaper();  // after the zygote was killed
+
+ private:
+  void run();
+  std::shared_ptr<Shared> shared_;
+  pid_t group_;
+  std::thread thread_;
+};
+
+}  // namespace cofferdam::platform::trap

@@ -1,0 +1,165 @@
+// What the sentry and the stub agree on: where things lie in a stub's address space, and the words of a thread area.
+//
+// A thread area is memory shared between one guest thread's stub code and the sentry, writable by the guest:
+// to the sentry every word of it is hostile input. Free of any library, for the stub is freestanding.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stub/layout_asm.h"
+
+namespace cofferdam::stub {
+
+// Guest memory ends 4 GiB below the stub region: the filter checks only the high words of an address and of a length.
+inline constexpr uint64_t user_limit = 0x7ffe00000000;
+inline constexpr uint64_t text_address = STUB_TEXT;      // sealed memfd, r-x
+inline constexpr uint64_t text_size = 0x10000;
+inline constexpr uint64_t vdso_address = STUB_VDSO;      // vvar pages first, then the vDSO
+inline constexpr uint64_t thunks_address = STUB_THUNKS;  // generated code of patched call sites, r-x
+inline constexpr uint64_t thunks_size = 0x80000;
+inline constexpr uint64_t areas_address = STUB_AREAS;    // the process's window of the area file, rw-
+inline constexpr uint64_t window_size = STUB_WINDOW_SIZE;
+inline constexpr uint64_t area_size = STUB_AREA_SIZE;
+inline constexpr uint32_t max_threads = window_size / area_size;
+inline constexpr uint64_t stub_region_end = STUB_AREAS + STUB_WINDOW_SIZE;
+inline constexpr uint64_t address_end = 0x7ffffffff000;  // TASK_SIZE of x86-64 with four page-table levels
+// A page table of jump targets that the seven bytes of a patched site can name; see patch.h.
+inline constexpr uint64_t jump_table_address = 0x60000;
+inline constexpr uint64_t jump_table_size = 0x10000;
+inline constexpr uint64_t min_address = 0x70000;
+
+// Inside an area.
+inline constexpr uint64_t stack_top = AREA_STACK_TOP;      // the stub's own stack shares the control block's page
+inline constexpr uint64_t prepared_frame = 0x1000;         // a signal frame that the sentry has built
+inline constexpr uint64_t prepared_xstate = 0x1200;
+inline constexpr uint64_t prepared_end = 0x6000;
+inline constexpr uint64_t altstack = 0x6000;               // where the kernel puts signal frames
+inline constexpr uint64_t altstack_end = 0x10000;
+inline constexpr uint64_t bounce = 0x10000;                // bytes on their way between guest and sentry
+inline constexpr uint64_t bounce_size = 0x20000;
+
+// The turn word. A dead thread's word is cleared by the host kernel (CLONE_CHILD_CLEARTID).
+enum Turn : uint32_t { turn_dead = 0, turn_guest = 1, turn_sentry = 2, turn_sleep = 4 };  // sleep: or-ed in by the waiting side
+
+// Control::event is a signal number or one of these.
+enum Event : uint32_t {
+  event_ready = EVENT_READY,            // a new thread waits for its registers
+  event_trampoline = EVENT_TRAMPOLINE,  // a system call through a patched site
+  event_futex_cut = 1002,               // a native futex wait was interrupted; the frame restarts it
+  event_op_failed = 1004,               // an operation fused with the resume failed; the guest did not run
+  event_broken = 1003,                  // the stub was entered where it must not be
+};
+
+enum OpKind : uint32_t {
+  op_copy_in = 1,         // a0 guest address, a1 length, a2 offset in the bounce buffer; result: bytes not copied
+  op_copy_out = 2,        // the same
+  op_zero = 3,            // a0 guest address, a1 length; result: bytes not written
+  op_load32 = 4,          // a0 guest address; result: the word or -EFAULT
+  op_exchange32 = 5,      // a0 guest address, a1 value
+  op_compare_exchange32 = 6,  // a0 guest address, a1 expected, a2 desired; result: the word found
+  op_call_self = 7,       // host call `number` from the instruction whose arguments the filter checks
+  op_call_notify = 8,     // host call `number` from the instruction that asks the sentry
+  op_call_futex = 9,      // futex from the guest-futex instruction
+  op_clone_process = 10,  // a0 flags, a1 ctid, a2 file offset of the child's window, a3 area fd
+  op_clone_thread = 11,   // a0 flags, a1 stack, a2 ctid, a3 area of the child
+  op_exit = 12,
+};
+
+struct Op {
+  uint32_t kind, number;
+  uint64_t a[6];
+  uint64_t result;
+};
+inline constexpr uint32_t max_ops = 8;
+
+struct AltStack {  // stack_t
+  uint64_t sp;
+  uint32_t flags, pad;
+  uint64_t size;
+};
+
+struct Facts {
+  uint32_t pid, tid, ppid, uid, euid, gid, egid;
+  uint32_t flags;
+};
+enum FactFlags : uint32_t { facts_valid = 1, native_futex = 2 };
+
+struct Control {
+  uint32_t turn;
+  uint32_t spin;  // how often the stub looks at the turn word before it sleeps
+  uint64_t self;  // address of this area in the stub
+  uint64_t stack_top;
+  uint32_t event;
+  uint32_t frame;  // offset of the ucontext in this area, for signal events
+  uint32_t interrupted;
+  uint32_t cpu;
+  uint64_t fs_base, gs_base;
+  uint32_t set_bases;  // bit 0: load fs_base on resume, bit 1: gs_base
+  uint32_t op_count;
+  uint32_t resume;     // run the guest after the operations
+  uint32_t sentry_cpu;
+  AltStack altstack;
+  Facts facts;
+  Op ops[max_ops];
+  uint64_t regs[24];  // of a trampoline stop
+};
+
+// Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).
+struct SignalContext {
+  uint64_t flags, link;
+  AltStack stack;
+  uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+  uint16_t cs, gs, fs, ss;
+  uint64_t error, trap_number, old_mask, cr2, fpstate;
+  uint64_t reserved[8];
+  uint64_t mask;
+};
+static_assert(sizeof(SignalContext) == 304);
+struct SignalInfo {
+  int32_t signal, error, code, pad;
+  uint64_t address;  // SIGSYS: the address of the call
+  int32_t number;    // SIGSYS
+  uint32_t arch;     // SIGSYS
+  uint64_t rest[12];
+};
+static_assert(sizeof(SignalInfo) == 128);
+
+inline constexpr int interrupt_signal = 10;  // SIGUSR1: reserved for Context::interrupt
+
+// What the sentry tells the zygote, at the start of the zygote's bounce buffer.
+struct BootParameters {
+  int32_t text_fd, areas_fd, thunks_fd, table_fd;
+  uint64_t rseq_address;  // 0: none registered
+  uint32_t rseq_length, filter_length;
+  struct Piece {
+    uint64_t from, length;
+  } vdso[6];  // mappings of vvar and vDSO in address order
+  uint32_t vdso_pieces, seccomp_flags;
+  uint64_t parking;  // a reserved range to move them through
+  int32_t failed_step, listener_fd;
+  uint64_t host_error;
+  uint64_t filter[];  // struct sock_filter
+};
+
+// The head of the stub's text: addresses the sentry needs.
+struct ImageHeader {
+  uint64_t bootstrap;
+  uint64_t text_end;
+  // Addresses behind the syscall instructions that the filter lets pass.
+  uint64_t handoff_futex_ip, guest_futex_ip, sigreturn_ip, exit_ip, sigaltstack_ip, sigmask_ip, pdeathsig_ip, self_ip,
+      notify_ip, clone_process_ip, clone_thread_ip, remap_ip, yield_ip;
+  uint64_t trampoline;
+};
+
+static_assert(offsetof(Control, turn) == CONTROL_TURN);
+static_assert(offsetof(Control, self) == CONTROL_SELF);
+static_assert(offsetof(Control, stack_top) == CONTROL_STACK_TOP);
+static_assert(offsetof(Control, event) == CONTROL_EVENT);
+static_assert(offsetof(Control, frame) == CONTROL_FRAME);
+static_assert(offsetof(Control, interrupted) == CONTROL_INTERRUPTED);
+static_assert(offsetof(Control, altstack) == CONTROL_ALTSTACK);
+static_assert(offsetof(Control, regs) == CONTROL_REGS);
+static_assert(sizeof(Control) <= 2048, "the stub's stack needs the rest of the page");
+
+}  // namespace cofferdam::stub

@@ -1,0 +1,24 @@
+// Constants of the stub's address-space layout and of its control block that assembly needs too.
+// layout.h asserts that they agree with the C++ declarations.
+#pragma once
+
+#define STUB_TEXT 0x7fff00000000
+#define STUB_VDSO 0x7fff10000000
+#define STUB_THUNKS 0x7fff20000000
+#define STUB_AREAS 0x7fff40000000
+#define STUB_WINDOW_SIZE 0x40000000
+#define STUB_AREA_SIZE 0x40000
+
+#define AREA_STACK_TOP 0x1000
+
+#define CONTROL_TURN 0
+#define CONTROL_SELF 8
+#define CONTROL_STACK_TOP 16
+#define CONTROL_EVENT 24
+#define CONTROL_FRAME 28
+#define CONTROL_INTERRUPTED 32
+#define CONTROL_ALTSTACK 72
+#define CONTROL_REGS 640
+
+#define EVENT_READY 1000
+#define EVENT_TRAMPOLINE 1001

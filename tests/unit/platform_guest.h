@@ -1,0 +1,55 @@
+// A guest of a few instructions for tests of a platform.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <memory>
+#include <span>
+
+#include "platform/trap/trap.h"
+#include "stub/layout.h"
+
+// Defines name(), the bytes of some machine code.
+#define GUEST_CODE(name, text)                                                                                   \
+  asm(".pushsection .rodata\nguest_" #name "_begin:\n" text "\nguest_" #name "_end:\n.popsection\n");             \
+  extern "C" std::byte const guest_##name##_begin[], guest_##name##_end[];                                        \
+  inline std::span<std::byte const> name() {                                                                      \
+    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)};                \
+  }
+
+namespace cofferdam::platform::trap {
+
+class TrapTest : public ::testing::Test {
+ protected:
+  static constexpr uint64_t code_address = 0x400000, data_address = 0x500000, stack_top = 0x610000;
+  static constexpr uint64_t code_size = 0x10000, data_size = 0x10000;
+
+  void SetUp() override { create({}); }
+  void create(Options const& options) {
+    platform_.reset();
+    auto platform = trap::create(options);
+    ASSERT_TRUE(platform) << errno_name(platform.error().code);
+    platform_ = std::move(*platform);
+  }
+
+  // A process with the code at code_address, zeroed data, a stack, and rip at the code.
+  NewProcess start(std::span<std::byte const> code) {
+    auto process = platform_->new_process();
+    EXPECT_TRUE(process) << errno_name(process.error().code);
+    auto& c = *process->context;
+    EXPECT_TRUE(c.map_anonymous(code_address, code_size, PROT_READ | PROT_WRITE | PROT_EXEC));
+    EXPECT_TRUE(c.map_anonymous(data_address, data_size, PROT_READ | PROT_WRITE));
+    EXPECT_TRUE(c.map_anonymous(stack_top - 0x10000, 0x10000, PROT_READ | PROT_WRITE));
+    EXPECT_TRUE(c.copy_out(code_address, code));
+    Registers r = c.registers();
+    r.rip = code_address;
+    r.rsp = stack_top;
+    c.set_registers(r);
+    return std::move(*process);
+  }
+
+  std::unique_ptr<Platform> platform_;
+};
+
+}  // namespace cofferdam::platform::trap
