@@ -13,12 +13,12 @@ namespace cofferdam::stub {
 
 // Guest memory ends 4 GiB below the stub region: the filter checks only the high words of an address and of a length.
 inline constexpr uint64_t user_limit = 0x7ffe00000000;
-inline constexpr uint64_t text_address = STUB_TEXT;      // sealed memfd, r-x
+inline constexpr uint64_t text_address = STUB_TEXT;  // sealed memfd, r-x
 inline constexpr uint64_t text_size = 0x10000;
 inline constexpr uint64_t vdso_address = STUB_VDSO;      // vvar pages first, then the vDSO
 inline constexpr uint64_t thunks_address = STUB_THUNKS;  // generated code of patched call sites, r-x
 inline constexpr uint64_t thunks_size = 0x80000;
-inline constexpr uint64_t areas_address = STUB_AREAS;    // the process's window of the area file, rw-
+inline constexpr uint64_t areas_address = STUB_AREAS;  // the process's window of the area file, rw-
 inline constexpr uint64_t window_size = STUB_WINDOW_SIZE;
 inline constexpr uint64_t area_size = STUB_AREA_SIZE;
 inline constexpr uint32_t max_threads = window_size / area_size;
@@ -30,17 +30,22 @@ inline constexpr uint64_t jump_table_size = 0x10000;
 inline constexpr uint64_t min_address = 0x70000;
 
 // Inside an area.
-inline constexpr uint64_t stack_top = AREA_STACK_TOP;      // the stub's own stack shares the control block's page
-inline constexpr uint64_t prepared_frame = 0x1000;         // a signal frame that the sentry has built
+inline constexpr uint64_t stack_top = AREA_STACK_TOP;  // the stub's own stack shares the control block's page
+inline constexpr uint64_t prepared_frame = 0x1000;     // a signal frame that the sentry has built
 inline constexpr uint64_t prepared_xstate = 0x1200;
 inline constexpr uint64_t prepared_end = 0x6000;
-inline constexpr uint64_t altstack = 0x6000;               // where the kernel puts signal frames
+inline constexpr uint64_t altstack = 0x6000;  // where the kernel puts signal frames
 inline constexpr uint64_t altstack_end = 0x10000;
-inline constexpr uint64_t bounce = 0x10000;                // bytes on their way between guest and sentry
+inline constexpr uint64_t bounce = 0x10000;  // bytes on their way between guest and sentry
 inline constexpr uint64_t bounce_size = 0x20000;
 
 // The turn word. A dead thread's word is cleared by the host kernel (CLONE_CHILD_CLEARTID).
-enum Turn : uint32_t { turn_dead = 0, turn_guest = 1, turn_sentry = 2, turn_sleep = 4 };  // sleep: or-ed in by the waiting side
+enum Turn : uint32_t {
+  turn_dead = 0,
+  turn_guest = 1,
+  turn_sentry = 2,
+  turn_sleep = 4
+};  // sleep: or-ed in by the waiting side
 
 // Control::event is a signal number or one of these.
 enum Event : uint32_t {
@@ -52,17 +57,17 @@ enum Event : uint32_t {
 };
 
 enum OpKind : uint32_t {
-  op_copy_in = 1,         // a0 guest address, a1 length, a2 offset in the bounce buffer; result: bytes not copied
-  op_copy_out = 2,        // the same
-  op_zero = 3,            // a0 guest address, a1 length; result: bytes not written
-  op_load32 = 4,          // a0 guest address; result: the word or -EFAULT
-  op_exchange32 = 5,      // a0 guest address, a1 value
+  op_copy_in = 1,             // a0 guest address, a1 length, a2 offset in the bounce buffer; result: bytes not copied
+  op_copy_out = 2,            // the same
+  op_zero = 3,                // a0 guest address, a1 length; result: bytes not written
+  op_load32 = 4,              // a0 guest address; result: the word or -EFAULT
+  op_exchange32 = 5,          // a0 guest address, a1 value
   op_compare_exchange32 = 6,  // a0 guest address, a1 expected, a2 desired; result: the word found
-  op_call_self = 7,       // host call `number` from the instruction whose arguments the filter checks
-  op_call_notify = 8,     // host call `number` from the instruction that asks the sentry
-  op_call_futex = 9,      // futex from the guest-futex instruction
-  op_clone_process = 10,  // a0 flags, a1 ctid, a2 file offset of the child's window, a3 area fd
-  op_clone_thread = 11,   // a0 flags, a1 stack, a2 ctid, a3 area of the child
+  op_call_self = 7,           // host call `number` from the instruction whose arguments the filter checks
+  op_call_notify = 8,         // host call `number` from the instruction that asks the sentry
+  op_call_futex = 9,          // futex from the guest-futex instruction
+  op_clone_process = 10,      // a0 flags, a1 ctid, a2 file offset of the child's window, a3 area fd
+  op_clone_thread = 11,       // a0 flags, a1 stack, a2 ctid, a3 area of the child
   op_exit = 12,
 };
 
@@ -97,7 +102,7 @@ struct Control {
   uint64_t fs_base, gs_base;
   uint32_t set_bases;  // bit 0: load fs_base on resume, bit 1: gs_base
   uint32_t op_count;
-  uint32_t resume;     // run the guest after the operations
+  uint32_t resume;  // run the guest after the operations
   uint32_t sentry_cpu;
   AltStack altstack;
   Facts facts;

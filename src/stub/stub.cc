@@ -65,20 +65,32 @@ static long perform(Control* c, Op* op) {
   uint64_t const* a = op->a;
   uint64_t const area = c->self;
   switch (op->kind) {
-    case op_copy_in: return static_cast<long>(copy_bytes(area + bounce + a[2], a[0], a[1]));
-    case op_copy_out: return static_cast<long>(copy_bytes(a[0], area + bounce + a[2], a[1]));
-    case op_zero: return static_cast<long>(fill_zero(a[0], a[1]));
-    case op_load32: return load_word(a[0]);
-    case op_exchange32: return exchange_word(a[0], static_cast<uint32_t>(a[1]));
+    case op_copy_in:
+      return static_cast<long>(copy_bytes(area + bounce + a[2], a[0], a[1]));
+    case op_copy_out:
+      return static_cast<long>(copy_bytes(a[0], area + bounce + a[2], a[1]));
+    case op_zero:
+      return static_cast<long>(fill_zero(a[0], a[1]));
+    case op_load32:
+      return load_word(a[0]);
+    case op_exchange32:
+      return exchange_word(a[0], static_cast<uint32_t>(a[1]));
     case op_compare_exchange32:
       return compare_exchange_word(a[0], static_cast<uint32_t>(a[1]), static_cast<uint32_t>(a[2]));
-    case op_call_self: return call_self(op);
-    case op_call_notify: return call_notify(op);
-    case op_call_futex: return guest_futex(a);
-    case op_clone_process: return clone_process(op, c);
-    case op_clone_thread: return clone_thread(op);
-    case op_exit: exit_thread();
-    default: return -38;
+    case op_call_self:
+      return call_self(op);
+    case op_call_notify:
+      return call_notify(op);
+    case op_call_futex:
+      return guest_futex(a);
+    case op_clone_process:
+      return clone_process(op, c);
+    case op_clone_thread:
+      return clone_thread(op);
+    case op_exit:
+      exit_thread();
+    default:
+      return -38;
   }
 }
 
@@ -168,8 +180,10 @@ static bool answer_natively(Control* c, SignalContext* context) {
   Facts const& f = c->facts;
   if (context->rax == sys_futex && (f.flags & native_futex)) {
     switch (native_futex_call(c, context)) {
-      case Native::No: return false;
-      case Native::Done: return c->interrupted == 0;
+      case Native::No:
+        return false;
+      case Native::Done:
+        return c->interrupted == 0;
       case Native::Cut:
         context->rip -= 2;
         c->event = event_futex_cut;
@@ -178,15 +192,33 @@ static bool answer_natively(Control* c, SignalContext* context) {
   }
   if (!(f.flags & facts_valid)) return false;
   switch (context->rax) {
-    case 24: yield_cpu(); context->rax = 0; return true;
-    case 39: context->rax = f.pid; return true;
-    case 102: context->rax = f.uid; return true;
-    case 104: context->rax = f.gid; return true;
-    case 107: context->rax = f.euid; return true;
-    case 108: context->rax = f.egid; return true;
-    case 110: context->rax = f.ppid; return true;
-    case 186: context->rax = f.tid; return true;
-    default: return false;
+    case 24:
+      yield_cpu();
+      context->rax = 0;
+      return true;
+    case 39:
+      context->rax = f.pid;
+      return true;
+    case 102:
+      context->rax = f.uid;
+      return true;
+    case 104:
+      context->rax = f.gid;
+      return true;
+    case 107:
+      context->rax = f.euid;
+      return true;
+    case 108:
+      context->rax = f.egid;
+      return true;
+    case 110:
+      context->rax = f.ppid;
+      return true;
+    case 186:
+      context->rax = f.tid;
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -1,6 +1,7 @@
 // The start of the zygote: the process with nothing mapped but the stub region, from which all stubs are cloned.
 //
-// bootstrap() runs in a fresh fork of the sentry, from a temporary mapping of this image; run_zygote() from the final one.
+// bootstrap() runs in a fresh fork of the sentry, from a temporary mapping of this image; run_zygote() from the final
+// one.
 #include "stub/layout.h"
 
 #pragma GCC visibility push(hidden)
@@ -24,15 +25,22 @@ inline long call(long number, uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, ui
   register uint64_t r10 asm("r10") = d;
   register uint64_t r8 asm("r8") = e;
   register uint64_t r9 asm("r9") = f;
-  asm volatile("syscall"
-               : "+a"(number)
-               : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
+  asm volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
   return number;
 }
 enum : long {
-  sys_mmap = 9, sys_munmap = 11, sys_sigaction = 13, sys_sigprocmask = 14, sys_mremap = 25, sys_setsid = 112,
-  sys_capset = 126, sys_prctl = 157, sys_setrlimit = 160, sys_exit_group = 231, sys_seccomp = 317, sys_rseq = 334,
+  sys_mmap = 9,
+  sys_munmap = 11,
+  sys_sigaction = 13,
+  sys_sigprocmask = 14,
+  sys_mremap = 25,
+  sys_setsid = 112,
+  sys_capset = 126,
+  sys_prctl = 157,
+  sys_setrlimit = 160,
+  sys_exit_group = 231,
+  sys_seccomp = 317,
+  sys_rseq = 334,
 };
 
 [[noreturn]] void give_up(BootParameters* p, int step, long error) {
@@ -85,10 +93,10 @@ void drop_privileges(BootParameters* p) {
   call(sys_capset, reinterpret_cast<uint64_t>(&header), reinterpret_cast<uint64_t>(none));
   uint64_t const no_core[2] = {0, 0};
   call(sys_setrlimit, 4, reinterpret_cast<uint64_t>(no_core));
-  call(sys_prctl, 4, 1);                                  // dumpable: the sentry reads guest memory
-  call(sys_prctl, 1, 9);                                  // die with the sentry
+  call(sys_prctl, 4, 1);  // dumpable: the sentry reads guest memory
+  call(sys_prctl, 1, 9);  // die with the sentry
   call(sys_prctl, 15, reinterpret_cast<uint64_t>("cofferdam-stub"));
-  long const r = call(sys_prctl, 38, 1, 0, 0, 0);         // no new privileges
+  long const r = call(sys_prctl, 38, 1, 0, 0, 0);  // no new privileges
   if (r < 0) give_up(p, 4, r);
 }
 
@@ -103,7 +111,8 @@ void bootstrap(BootParameters* p) {
   map_fixed(p, areas_address, window_size, 3, p->areas_fd);
   move_vdso(p, false);
   // The same code at its final address, on the stub's stack in the area; the parameters stand in the bounce buffer.
-  uint64_t const target = text_address + (reinterpret_cast<uint64_t>(&run_zygote) - reinterpret_cast<uint64_t>(image_header));
+  uint64_t const target =
+      text_address + (reinterpret_cast<uint64_t>(&run_zygote) - reinterpret_cast<uint64_t>(image_header));
   asm volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1; ud2" ::"r"(areas_address + stack_top), "r"(target),
                "D"(areas_address + bounce)
                : "memory");

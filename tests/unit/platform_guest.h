@@ -11,11 +11,11 @@
 #include "stub/layout.h"
 
 // Defines name(), the bytes of some machine code.
-#define GUEST_CODE(name, text)                                                                                   \
-  asm(".pushsection .rodata\nguest_" #name "_begin:\n" text "\nguest_" #name "_end:\n.popsection\n");             \
-  extern "C" std::byte const guest_##name##_begin[], guest_##name##_end[];                                        \
-  inline std::span<std::byte const> name() {                                                                      \
-    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)};                \
+#define GUEST_CODE(name, text)                                                                        \
+  asm(".pushsection .rodata\nguest_" #name "_begin:\n" text "\nguest_" #name "_end:\n.popsection\n"); \
+  extern "C" std::byte const guest_##name##_begin[], guest_##name##_end[];                            \
+  inline std::span<std::byte const> name() {                                                          \
+    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)};    \
   }
 
 namespace cofferdam::platform::trap {

@@ -107,7 +107,8 @@ TEST_F(TrapTest, exceptions_map_to_their_signals) {
     std::span<std::byte const> code;
     int signal;
     uint64_t trap;
-  } const cases[] = {{divide_by_zero(), SIGFPE, 0}, {illegal(), SIGILL, 6}, {breakpoint(), SIGTRAP, 3}, {old_call(), SIGSEGV, 13}};
+  } const cases[] = {
+      {divide_by_zero(), SIGFPE, 0}, {illegal(), SIGILL, 6}, {breakpoint(), SIGTRAP, 3}, {old_call(), SIGSEGV, 13}};
   for (auto const& c : cases) {
     auto p = start(c.code);
     Stop stop = p.context->run();

@@ -55,7 +55,9 @@ class Area {
   uint64_t stub_address() const { return stub::areas_address + uint64_t{slot_} * stub::area_size; }
   // Volatile: the compiler must not read a word twice that the code reads once.
   stub::Control volatile& control() const { return *reinterpret_cast<stub::Control volatile*>(base_); }
-  std::atomic_ref<uint32_t> turn() const { return std::atomic_ref<uint32_t>(reinterpret_cast<stub::Control*>(base_)->turn); }
+  std::atomic_ref<uint32_t> turn() const {
+    return std::atomic_ref<uint32_t>(reinterpret_cast<stub::Control*>(base_)->turn);
+  }
   uint32_t* turn_word() const { return &reinterpret_cast<stub::Control*>(base_)->turn; }
   std::byte* at(uint64_t offset) const { return base_ + offset; }
   std::span<std::byte> bounce() const { return {base_ + stub::bounce, stub::bounce_size}; }

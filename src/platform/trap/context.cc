@@ -127,7 +127,8 @@ bool TrapContext::wait() {
         interrupted_at = now;
         cpu_then = process_cpu_time(process().pid());
       } else if (now - interrupted_at > disobedience_look &&
-                 (now - interrupted_at > disobedience_limit || process_cpu_time(process().pid()) - cpu_then > disobedience_cpu_limit)) {
+                 (now - interrupted_at > disobedience_limit ||
+                  process_cpu_time(process().pid()) - cpu_then > disobedience_cpu_limit)) {
         log::warning("trap: thread {} of process {} does not obey an interrupt", thread_, process().pid());
         return break_off();
       }
@@ -206,7 +207,8 @@ Stop TrapContext::decode() {
   auto& info = *reinterpret_cast<stub::SignalInfo volatile*>(area_->at(frame_ + sizeof(stub::SignalContext)));
   if (event != SIGSYS) return Fault{static_cast<int>(event), info.code, info.address, f.trap_number, f.error};
   if (info.arch != AUDIT_ARCH_X86_64) {
-    // int $0x80 or sysenter: this Linux has no 32-bit calls, and so it is a general protection fault at the instruction.
+    // int $0x80 or sysenter: this Linux has no 32-bit calls, and so it is a general protection fault at the
+    // instruction.
     f.rip = f.rip - 2;
     return Fault{SIGSEGV, SI_KERNEL, 0, 13, 0x80 * 8 + 2};
   }

@@ -99,7 +99,6 @@ class TrapContext final : public Context {
   std::byte* xstate_in_frame();
   void write_xstate(std::byte* at, std::span<std::byte const> image);
 
-
   Ref<TrapAddressSpace> address_space_;
   Area* area_;
   pid_t thread_;
@@ -116,7 +115,8 @@ class TrapContext final : public Context {
   std::array<QueuedCopy, stub::max_ops> queued_{};
   size_t queue_bytes_ = 0;
   bool queue_fault_ = false;  // a queued copy_out failed: the pending call's result is EFAULT
-  host::OwnedFd mapped_fd_;  // of the last approved file mapping: its number stays taken until this thread's next approval
+  host::OwnedFd
+      mapped_fd_;  // of the last approved file mapping: its number stays taken until this thread's next approval
   std::atomic<bool> interrupt_{false};
   std::atomic<bool> running_{false};
 };

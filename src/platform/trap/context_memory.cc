@@ -263,7 +263,8 @@ Result<void> TrapContext::memory_call(uint32_t number, std::array<uint64_t, 6> c
 Result<void> TrapContext::map_anonymous(uint64_t address, uint64_t length, int protection) {
   if (!is_guest_range(address, length) || (protection & ~7)) return fail(Errno::Inval);
   uint64_t const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
-  return memory_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, ~0ull, 0}, length >> 32 == 0);
+  return memory_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, ~0ull, 0},
+                     length >> 32 == 0);
 }
 
 Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protection, FileMapping const& file) {
@@ -273,8 +274,8 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
   host::OwnedFd fd(::fcntl(file.host_fd, F_DUPFD_CLOEXEC, 0));
   if (!fd) return fail_host(errno);
   uint64_t const flags = MAP_FIXED | (file.shared ? MAP_SHARED : MAP_PRIVATE);
-  auto r = to_result(approved_call(
-      SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, static_cast<uint64_t>(fd.get()), file.offset}));
+  auto r = to_result(approved_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags,
+                                              static_cast<uint64_t>(fd.get()), file.offset}));
   mapped_fd_ = std::move(fd);
   return r;
 }
@@ -300,7 +301,8 @@ Result<void> TrapContext::remap(uint64_t address, uint64_t old_length, uint64_t 
 }
 
 Result<void> TrapContext::advise(uint64_t address, uint64_t length, int advice) {
-  if (!is_guest_range(address, length) || advice < 0 || advice > 31 || !(harmless_advice >> advice & 1)) return fail(Errno::Inval);
+  if (!is_guest_range(address, length) || advice < 0 || advice > 31 || !(harmless_advice >> advice & 1))
+    return fail(Errno::Inval);
   return memory_call(SYS_madvise, {address, length, static_cast<uint64_t>(advice)}, length >> 32 == 0);
 }
 

@@ -51,7 +51,8 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   Approver::Request clone = {thread_, SYS_clone, {process_flags, 0, 0, clear_word, 0, 0}, {}, false};
   Approver::Request remap = {};
   remap.number = SYS_mmap;
-  remap.arguments = {stub::areas_address, stub::window_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, area_fd, offset};
+  remap.arguments = {stub::areas_address,    stub::window_size, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_FIXED, area_fd,           offset};
   remap.accept_new = [&](pid_t pid) {
     MutexLock lock(shared().table_mutex);
     if (!is_new_child(shared(), pid)) return false;
@@ -100,7 +101,8 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
     return std::unexpected(r.error());
   }
   Approver& approver = *shared().approver;
-  Approver::Request clone = {thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0}, {}, false};
+  Approver::Request clone = {
+      thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0}, {}, false};
   approver.announce(clone);
   add_op(stub::op_clone_thread, SYS_clone, {thread_flags, self + stub::stack_top, clear_word, self});
   bool const approved = hand_over(false) && approver.await(clone, [this] {

@@ -46,7 +46,7 @@ void TrapContext::set_syscall_result(uint64_t rax) { frame().rax = rax; }
 
 Registers TrapContext::registers() {
   auto& f = frame();
-  return {f.r15, f.r14, f.r13, f.r12, f.rbp, f.rbx, f.r11, f.r10, f.r9,    f.r8,
+  return {f.r15, f.r14, f.r13, f.r12, f.rbp, f.rbx, f.r11, f.r10,    f.r9,     f.r8,
           f.rax, f.rcx, f.rdx, f.rsi, f.rdi, f.rip, f.rsp, f.eflags, fs_base_, gs_base_};
 }
 
@@ -84,7 +84,8 @@ void TrapContext::set_fs_base(uint64_t base) {
 
 std::byte* TrapContext::xstate_in_frame() {
   uint64_t const offset = frame().fpstate - area_->stub_address();
-  if (offset >= stub::altstack_end || stub::altstack_end - offset < shared().xstate_frame_size || offset % 64 != 0) return nullptr;
+  if (offset >= stub::altstack_end || stub::altstack_end - offset < shared().xstate_frame_size || offset % 64 != 0)
+    return nullptr;
   return area_->at(offset);
 }
 
@@ -118,7 +119,8 @@ Result<void> TrapContext::get_xstate(std::span<std::byte> to) {
 void TrapContext::write_xstate(std::byte* at, std::span<std::byte const> image) {
   size_t const size = shared().xstate_size;
   std::memcpy(at, image.data(), size);
-  SoftwareBytes const software = {magic1, static_cast<uint32_t>(size + 4), shared().xstate_features, static_cast<uint32_t>(size), {}};
+  SoftwareBytes const software = {
+      magic1, static_cast<uint32_t>(size + 4), shared().xstate_features, static_cast<uint32_t>(size), {}};
   std::memcpy(at + software_offset, &software, sizeof software);
   std::memcpy(at + size, &magic2, sizeof magic2);
 }

@@ -11,7 +11,8 @@ namespace {
 
 using Kind = ArgumentCheck::Kind;
 
-// High words of addresses that belong to the guest end below this. With lengths below 4 GiB nothing reaches the stub region.
+// High words of addresses that belong to the guest end below this. With lengths below 4 GiB nothing reaches the stub
+// region.
 constexpr uint64_t guest_high = stub::user_limit >> 32;
 static_assert((guest_high << 32) == stub::user_limit);
 static_assert(stub::user_limit + 0x100000000 <= stub::text_address);
@@ -95,10 +96,18 @@ void emit_check(Assembler& a, ArgumentCheck const& check) {
 std::vector<FilterRule> filter_rules(stub::ImageHeader const& image, bool approve_all_memory_calls) {
   using enum FilterAction;
   std::vector<FilterRule> rules = {
-      {image.sigreturn_ip, SYS_rt_sigreturn, Allow, {}, "ends every signal; a forged frame changes only the guest's own thread"},
+      {image.sigreturn_ip,
+       SYS_rt_sigreturn,
+       Allow,
+       {},
+       "ends every signal; a forged frame changes only the guest's own thread"},
       {image.handoff_futex_ip, SYS_futex, Allow, {{Kind::LowBelow, 1, 2}}, "WAIT and WAKE on the turn word"},
-      {image.guest_futex_ip, SYS_futex, Allow,
-       {{Kind::LowOneOfFutex, 1, bits({0, 1, 3, 4, 5, 9, 10})}, {Kind::HighBelow, 0, guest_high}, {Kind::HighBelow, 4, guest_high}},
+      {image.guest_futex_ip,
+       SYS_futex,
+       Allow,
+       {{Kind::LowOneOfFutex, 1, bits({0, 1, 3, 4, 5, 9, 10})},
+        {Kind::HighBelow, 0, guest_high},
+        {Kind::HighBelow, 4, guest_high}},
        "the guest's futexes; never on the areas, where a requeue could carry the sentry's waiter away; never PI"},
       {image.yield_ip, SYS_sched_yield, Allow, {}, "the guest's sched_yield"},
       {image.sigmask_ip, SYS_rt_sigprocmask, Allow, {}, "opens a native futex wait to interruption"},
@@ -109,20 +118,29 @@ std::vector<FilterRule> filter_rules(stub::ImageHeader const& image, bool approv
       {image.clone_thread_ip, SYS_clone, Notify, {}, "a new thread, if the sentry asked for it"},
       {image.remap_ip, SYS_mmap, Notify, {}, "a forked child's own window of the area file"},
   };
-  for (uint32_t number : {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise, SYS_mremap, SYS_pread64, SYS_pwrite64, SYS_read, SYS_write})
-    rules.push_back({image.notify_ip, number, Notify, {}, "a call that the sentry asked for, compared with its request"});
+  for (uint32_t number :
+       {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise, SYS_mremap, SYS_pread64, SYS_pwrite64, SYS_read, SYS_write})
+    rules.push_back(
+        {image.notify_ip, number, Notify, {}, "a call that the sentry asked for, compared with its request"});
   if (approve_all_memory_calls) return rules;
   constexpr uint64_t fixed_private = 0x32, no_reserve = 0x4000;
   for (uint64_t flags : {fixed_private, fixed_private | no_reserve})
     rules.push_back({image.self_ip, SYS_mmap, Allow,
-                     guest_range({{Kind::HighZero, 2, 0}, {Kind::LowBelow, 2, 8}, {Kind::Equals, 3, flags}, {Kind::LowEquals, 4, 0xffffffff}}),
+                     guest_range({{Kind::HighZero, 2, 0},
+                                  {Kind::LowBelow, 2, 8},
+                                  {Kind::Equals, 3, flags},
+                                  {Kind::LowEquals, 4, 0xffffffff}}),
                      "private anonymous memory of the guest's own"});
   rules.push_back({image.self_ip, SYS_munmap, Allow, guest_range({}), "the guest's own memory"});
-  rules.push_back({image.self_ip, SYS_mprotect, Allow, guest_range({{Kind::HighZero, 2, 0}, {Kind::LowBelow, 2, 8}}), "the guest's own memory"});
-  rules.push_back({image.self_ip, SYS_madvise, Allow, guest_range({{Kind::LowInSet, 2, harmless_advice}}), "the guest's own memory"});
-  rules.push_back({image.self_ip, SYS_mremap, Allow, guest_range({{Kind::HighZero, 2, 0}, {Kind::Equals, 3, 0}}), "resize in place"});
+  rules.push_back({image.self_ip, SYS_mprotect, Allow, guest_range({{Kind::HighZero, 2, 0}, {Kind::LowBelow, 2, 8}}),
+                   "the guest's own memory"});
+  rules.push_back({image.self_ip, SYS_madvise, Allow, guest_range({{Kind::LowInSet, 2, harmless_advice}}),
+                   "the guest's own memory"});
+  rules.push_back({image.self_ip, SYS_mremap, Allow, guest_range({{Kind::HighZero, 2, 0}, {Kind::Equals, 3, 0}}),
+                   "resize in place"});
   rules.push_back({image.self_ip, SYS_mremap, Allow,
-                   guest_range({{Kind::HighZero, 2, 0}, {Kind::Equals, 3, 3}, {Kind::HighBelow, 4, guest_high}}), "move within the guest's memory"});
+                   guest_range({{Kind::HighZero, 2, 0}, {Kind::Equals, 3, 3}, {Kind::HighBelow, 4, guest_high}}),
+                   "move within the guest's memory"});
   return rules;
 }
 

@@ -22,8 +22,9 @@ constexpr uint64_t bits(std::initializer_list<int> list) {
   return mask;
 }
 
-// madvise: NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK
-// KEEPONFORK POPULATE_READ POPULATE_WRITE. Not: REMOVE (files), MERGEABLE, PAGEOUT and COLD (side channels), hardware poison.
+// madvise: NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP
+// WIPEONFORK KEEPONFORK POPULATE_READ POPULATE_WRITE. Not: REMOVE (files), MERGEABLE, PAGEOUT and COLD (side channels),
+// hardware poison.
 inline constexpr uint64_t harmless_advice = bits({0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23});
 
 struct ArgumentCheck {

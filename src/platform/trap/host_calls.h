@@ -43,7 +43,8 @@ inline constexpr std::array host_calls = {
     HostCall{SYS_read, -1, 0, 0, "the same without an offset"},
     HostCall{SYS_write, -1, 0, 0, "the same without an offset"},
     HostCall{SYS_openat, -1, 0, 0, "/proc/PID/{mem,stat,status,statm,pagemap} below the donated proc descriptor"},
-    HostCall{SYS_sched_setaffinity, -1, 0, 0, "the guest's own affinity; placement of the sentry's thread next to its guest thread"},
+    HostCall{SYS_sched_setaffinity, -1, 0, 0,
+             "the guest's own affinity; placement of the sentry's thread next to its guest thread"},
     HostCall{SYS_clock_gettime, -1, 0, 0, "CPU time of a stub that does not obey an interrupt"},
 };
 

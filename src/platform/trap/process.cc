@@ -208,8 +208,12 @@ AddressSpace::Usage TrapAddressSpace::usage() {
   auto live = process_->with_pid([&](pid_t pid) -> Result<Usage> { return read_usage(process_->shared(), pid, 0); });
   if (live) return *live;
   rusage const r = process_->final_usage().value_or(rusage{});
-  return {from_timeval(r.ru_utime), from_timeval(r.ru_stime), static_cast<uint64_t>(r.ru_minflt),
-          static_cast<uint64_t>(r.ru_majflt), static_cast<uint64_t>(r.ru_nvcsw), static_cast<uint64_t>(r.ru_nivcsw),
+  return {from_timeval(r.ru_utime),
+          from_timeval(r.ru_stime),
+          static_cast<uint64_t>(r.ru_minflt),
+          static_cast<uint64_t>(r.ru_majflt),
+          static_cast<uint64_t>(r.ru_nvcsw),
+          static_cast<uint64_t>(r.ru_nivcsw),
           static_cast<uint64_t>(r.ru_maxrss) * 1024};
 }
 
@@ -226,7 +230,8 @@ Reaper::~Reaper() { thread_.join(); }
 void Reaper::run() {
   for (;;) {
     siginfo_t info = {};
-    // Stubs are clone children (no exit signal) in a process group of their own: no other wait takes them, nor this one others.
+    // Stubs are clone children (no exit signal) in a process group of their own: no other wait takes them, nor this one
+    // others.
     if (::waitid(P_PGID, static_cast<id_t>(group_), &info, WEXITED | WNOWAIT | __WCLONE) != 0) {
       if (errno == EINTR) continue;
       return;  // ECHILD: the zygote and all stubs are gone

@@ -30,7 +30,7 @@ struct Shared {
   std::unique_ptr<Approver> approver;
   host::OwnedFd own_proc_fd;
   int proc_fd = -1;
-  size_t xstate_size = 0;   // without the trailing magic word
+  size_t xstate_size = 0;  // without the trailing magic word
   uint32_t xstate_frame_size = 0;
   uint64_t xstate_features = 0;
   uint32_t mxcsr_mask = 0xffbf;
@@ -38,7 +38,7 @@ struct Shared {
     uint32_t offset, size;
   };
   std::array<XstatePart, 64> xstate_parts{};  // standard format, by feature number
-  std::vector<std::byte> fresh_xstate;  // of a new process, as in a signal frame with its magic words
+  std::vector<std::byte> fresh_xstate;        // of a new process, as in a signal frame with its magic words
   uint64_t vdso_address = 0, vdso_length = 0;
   int cpus = 1;
 

@@ -1,4 +1,5 @@
-// The trap platform: guest threads are host threads of stub processes, under one seccomp filter (architecture, section 4).
+// The trap platform: guest threads are host threads of stub processes, under one seccomp filter (architecture, section
+// 4).
 #pragma once
 
 #include <memory>
@@ -9,10 +10,11 @@
 namespace cofferdam::platform::trap {
 
 struct Options {
-  // A directory descriptor of a procfs that shows this process's pid namespace, kept by the caller; -1: /proc is opened.
-  // Used for /proc/PID/{mem,stat,status,statm,pagemap} of stubs, and at start for /proc/self/maps.
+  // A directory descriptor of a procfs that shows this process's pid namespace, kept by the caller; -1: /proc is
+  // opened. Used for /proc/PID/{mem,stat,status,statm,pagemap} of stubs, and at start for /proc/self/maps.
   int proc_fd = -1;
-  // Every change of an address space is approved by the sentry, also those that the filter's argument rules could let pass.
+  // Every change of an address space is approved by the sentry, also those that the filter's argument rules could let
+  // pass.
   bool approve_all_memory_calls = false;
   // Rewrite call sites of guest code so that calls arrive without a signal.
   bool patch_call_sites = true;

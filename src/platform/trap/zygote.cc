@@ -67,7 +67,8 @@ Result<host::OwnedFd> make_text() {
   auto fd = TRY(make_memfd("cofferdam-stub", stub::text_size, true));
   auto const size = static_cast<size_t>(cofferdam_stub_image_end - cofferdam_stub_image);
   if (::pwrite(fd.get(), cofferdam_stub_image, size, 0) != static_cast<ssize_t>(size)) return fail(Errno::Io);
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) return fail_host(errno);
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+    return fail_host(errno);
   return fd;
 }
 
@@ -86,7 +87,8 @@ Result<void> find_vdso(Shared& shared, stub::BootParameters& boot) {
     bool const code = line.find("[vdso]") != std::string::npos;
     if (!code && line.find("[vvar") == std::string::npos) continue;
     unsigned long from = 0, to = 0;
-    if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) != 2 || boot.vdso_pieces == std::size(boot.vdso)) return fail(Errno::NoSys);
+    if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) != 2 || boot.vdso_pieces == std::size(boot.vdso))
+      return fail(Errno::NoSys);
     boot.vdso[boot.vdso_pieces++] = {from, to - from};
     if (code) {
       shared.vdso_address = stub::vdso_address + offset;
@@ -100,7 +102,9 @@ Result<void> find_vdso(Shared& shared, stub::BootParameters& boot) {
 Result<void> check_cpu() {
   constexpr unsigned long hwcap2_fsgsbase = 2;
   if (!(::getauxval(AT_HWCAP2) & hwcap2_fsgsbase)) {
-    log::error("trap platform: this CPU or kernel has no FSGSBASE instructions (Linux 5.9 and Intel Ivy Bridge or AMD Steamroller at least)");
+    log::error(
+        "trap platform: this CPU or kernel has no FSGSBASE instructions (Linux 5.9 and Intel Ivy Bridge or AMD "
+        "Steamroller at least)");
     return fail(Errno::NoSys);
   }
   return {};
@@ -194,7 +198,8 @@ Result<Zygote> start_zygote(Options const& options) {
   auto const thunks = TRY(make_memfd("cofferdam-thunks", stub::thunks_size, true));
   auto const table = TRY(make_memfd("cofferdam-table", stub::jump_table_size, false));
   for (int fd : {thunks.get(), table.get()})
-    if (::fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) return fail_host(errno);
+    if (::fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+      return fail_host(errno);
 
   uint32_t const window = TRY(shared->areas.allocate_window());
   auto process = std::make_shared<StubProcess>(shared, window);
@@ -214,8 +219,9 @@ Result<Zygote> start_zygote(Options const& options) {
   sigset_t all, old;
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &old);
-  long const pid = fork_into(reinterpret_cast<uint64_t>(stack.data()) + child_stack_size - 64,
-                             reinterpret_cast<uint64_t>(code.data()) + (shared->image.bootstrap - stub::text_address), &boot);
+  long const pid =
+      fork_into(reinterpret_cast<uint64_t>(stack.data()) + child_stack_size - 64,
+                reinterpret_cast<uint64_t>(code.data()) + (shared->image.bootstrap - stub::text_address), &boot);
   ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
   if (pid < 0) return fail_host(static_cast<int>(-pid));
   process->set_pid(static_cast<pid_t>(pid));
