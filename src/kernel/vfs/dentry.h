@@ -41,10 +41,14 @@ class Dentry final : public RefCounted {
   // Removed from the tree (or never in it), while still in use.
   bool is_unlinked() const { return unlinked_.load(std::memory_order_relaxed); }
   bool is_mountpoint() const { return mounts_on_.load(std::memory_order_relaxed) != 0; }
+  // Its file system wants Inode::revalidate() before each use.
+  bool revalidates() const { return revalidates_; }
+  // Under the tree lock.
+  Dentry* parent() const { return parent_.get(); }  // null for roots
+  std::string const& name() const { return name_; }
 
  private:
   friend class DentryCache;
-  friend class Vfs;
   friend class MountTree;
   Dentry(Ref<Dentry> parent, std::string_view name, Ref<Inode> inode, uint32_t hash);
   ~Dentry() override = default;

@@ -136,9 +136,18 @@ class File : public RefCounted {
   void last_ref_dropped() override;
 
  private:
+  friend class Vfs;
   Path path_;
   std::atomic<int> flags_;
   Guarded<std::vector<Ref<FileObserver>>> observers_;
+  enum class Hold : uint8_t { None, Writer, Executable };
+  Hold hold_ = Hold::None;  // on the inode's write count; given back with the file
+};
+
+// What open(2) with O_PATH gives: a place, and nothing that can be done with its contents.
+class PathFile final : public File {
+ public:
+  using File::File;
 };
 
 }  // namespace cofferdam::kernel

@@ -96,8 +96,10 @@ class Inode : public RefCounted {
   }
   virtual Result<Ref<Inode>> tmpfile(NewInode const&) { return fail(Errno::OpNotSupp); }
 
-  // Symbolic links. A magic link (/proc/PID/fd/N, …/exe, …/cwd) gives a Path instead of text.
-  virtual Result<std::string> read_link(Task&) { return fail(Errno::Inval); }
+  // Symbolic links. A magic link (/proc/PID/fd/N, …/exe, …/cwd) gives a Path instead of text. File systems whose links
+  // do not depend on who asks implement link_text.
+  virtual Result<std::string> link_text() { return fail(Errno::Inval); }
+  virtual Result<std::string> read_link(Task&) { return link_text(); }
   virtual bool is_magic_link() const { return false; }
   virtual Result<Path> follow_magic_link(Task&);  // ENOENT
 

@@ -33,9 +33,12 @@ class Mount final : public RefCounted {
   bool nosuid() const { return flags() & MS_NOSUID; }
   bool nodev() const { return flags() & MS_NODEV; }
   bool noexec() const { return flags() & MS_NOEXEC; }
+  // Under the tree lock. Null for a namespace's root and for what is not attached.
+  Mount* parent() const { return parent_.get(); }
+  Dentry* mountpoint() const { return mountpoint_.get(); }
+  MountNamespace* attached_to() const { return attached_to_; }
 
  private:
-  friend class Vfs;
   friend class MountTree;
   int const id_;
   Ref<FileSystem> file_system_;
@@ -56,7 +59,6 @@ class MountNamespace {
   MountNamespace& operator=(MountNamespace const&) = delete;
 
  private:
-  friend class Vfs;
   friend class MountTree;
   std::vector<Ref<Mount>> mounts_;  // in the order of mounting; the first is the root
 };

@@ -110,6 +110,16 @@ class Vfs {
   // Puts a file system at a path before the first task runs (the container's own mounts). flags: MS_RDONLY, MS_NOSUID…
   Result<Ref<Mount>> attach(MountNamespace&, Ref<FileSystem>, std::optional<Path> const& at, unsigned long flags);
 
+  // For the assembly, before tasks run: the place of an absolute path in the namespace, symlinks followed within it.
+  Result<Path> resolve(MountNamespace&, std::string_view path);
+  // As resolve, and makes what is missing: directories, and as the last component a directory or an empty file.
+  Result<Path> make_mountpoint(MountNamespace&, std::string_view path, bool directory);
+
+  // chown, writes and truncation take set-user-ID and set-group-ID off (without CAP_FSETID for the latter two).
+  Result<void> strip_privileges(Task&, Inode&);
+  // Permission of a task for what a path names, mount flags included: EACCES, EROFS.
+  Result<void> permission(Credentials const&, Path const&, int mask);
+
   // The path as text below `root`; "(unreachable)…" when it is not below it, " (deleted)" when unlinked (d_path).
   std::string path_text(Path const&, Path const& root);
   // The mounts of a namespace in the order of mounting.
@@ -130,6 +140,11 @@ class Vfs {
   State& state() { return *state_; }
 
  private:
+  Result<Ref<File>> open_checked(Task&, Path const&, int flags, bool created);
+  Result<Ref<File>> open_or_create(Task&, PathWalk&, ParentLookup const&, int flags, mode_t mode);
+  Result<Ref<File>> open_temporary(Task&, Path const& directory, int flags, mode_t mode);
+  Result<void> mount_bind(Path const& source, Path const& target, bool recursive);
+  Result<void> mount_move(Path const& source, Path const& target);
   Kernel& kernel_;
   std::unique_ptr<State> state_;
 };

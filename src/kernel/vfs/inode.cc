@@ -1,0 +1,67 @@
+#include "kernel/vfs/inode.h"
+
+#include <linux/capability.h>
+
+#include "kernel/vfs/file.h"
+#include "kernel/vfs/path.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+// Makes *slot at first use; of two threads that race one wins.
+template <class T>
+T& made_once(std::atomic<T*>& slot) {
+  T* found = slot.load(std::memory_order_acquire);
+  if (found != nullptr) return *found;
+  auto* fresh = new T;
+  if (slot.compare_exchange_strong(found, fresh, std::memory_order_acq_rel)) return *fresh;
+  delete fresh;
+  return *found;
+}
+
+}  // namespace
+
+Guarded<Ref<RefCounted>>& LazySlot::get() { return made_once(slot_); }
+
+Inode::Inode(FileSystem& fs) : file_system_(&fs) {}
+Inode::~Inode() { delete directory_lock_.load(std::memory_order_relaxed); }
+
+SharedMutex& Inode::directory_lock() { return made_once(directory_lock_); }
+
+Result<Path> Inode::follow_magic_link(Task&) { return fail(Errno::NoEnt); }
+
+bool Inode::acquire_write() {
+  int32_t n = write_count_.load(std::memory_order_relaxed);
+  while (n >= 0)
+    if (write_count_.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+bool Inode::deny_write() {
+  int32_t n = write_count_.load(std::memory_order_relaxed);
+  while (n <= 0)
+    if (write_count_.compare_exchange_weak(n, n - 1, std::memory_order_acq_rel)) return true;
+  return false;
+}
+
+// generic_permission of Linux (path_resolution(7), capabilities(7)).
+Result<void> Inode::permission(Credentials const& who, int mask) {
+  Attributes a = TRY(attributes());
+  auto wanted = static_cast<mode_t>(mask & 7);
+  mode_t granted = a.mode;
+  if (who.fsuid == a.uid)
+    granted >>= 6;
+  else if (who.in_group(a.gid))
+    granted >>= 3;
+  if ((wanted & ~granted & 7) == 0) return {};
+  if (a.is_directory()) {
+    if (!(wanted & 2) && who.capable(CAP_DAC_READ_SEARCH)) return {};
+    if (who.capable(CAP_DAC_OVERRIDE)) return {};
+    return fail(Errno::Acces);
+  }
+  if (wanted == 4 && who.capable(CAP_DAC_READ_SEARCH)) return {};
+  if ((!(wanted & 1) || (a.mode & 0111)) && who.capable(CAP_DAC_OVERRIDE)) return {};
+  return fail(Errno::Acces);
+}
+
+}  // namespace cofferdam::kernel

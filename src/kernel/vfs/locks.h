@@ -1,0 +1,80 @@
+// File locks: flock(2), POSIX record locks and open-file-description locks (fcntl(2), fcntl_locking).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/wait_queue.h"
+
+namespace cofferdam::kernel {
+
+class Inode;
+class Task;
+
+enum class LockType : uint8_t { Shared, Exclusive, Unlock };
+
+struct LockRange {
+  uint64_t first = 0, last = UINT64_MAX;  // both inclusive
+  bool overlaps(LockRange const& o) const { return first <= o.last && o.first <= last; }
+};
+
+// Who holds a lock: a descriptor table (POSIX locks) or an open file (flock, OFD). Only compared, never followed.
+struct LockOwner {
+  void const* key = nullptr;
+  int32_t pid = -1;              // what F_GETLK tells; -1 for open files
+  bool detect_deadlock = false;  // POSIX locks only
+};
+
+// Which owner waits for which: EDEADLK of F_SETLKW.
+class LockWaits {
+ public:
+  // false: `owner` waiting for `holder` would close a circle. Else it is noted.
+  bool begin(void const* owner, void const* holder);
+  void end(void const* owner);
+
+ private:
+  Mutex mutex_;
+  std::map<void const*, void const*> waits_ GUARDED_BY(mutex_);
+};
+
+// All locks of one inode; hangs in Inode::locks.
+class FileLocks final : public RefCounted {
+ public:
+  static Ref<FileLocks> of(Inode&);    // makes it
+  static Ref<FileLocks> find(Inode&);  // null when the inode never had a lock
+
+  // EAGAIN when not `wait`; RestartSys when interrupted.
+  Result<void> flock(Task&, void const* file, LockType, bool wait);
+  // F_SETLK, F_SETLKW: EAGAIN, EDEADLK, ENOLCK, RestartSys.
+  Result<void> set(Task&, LockWaits&, LockOwner const&, LockType, LockRange, bool wait);
+  struct Conflict {
+    LockType type;
+    LockRange range;
+    int32_t pid;
+  };
+  std::optional<Conflict> test(LockOwner const&, LockType, LockRange) const;
+  // Everything of an owner: close(2) of a descriptor, or the end of an open file.
+  void release(void const* key);
+
+ private:
+  struct RangeLock {
+    LockRange range;
+    LockType type;
+    LockOwner owner;
+  };
+  RangeLock const* conflict(LockOwner const&, LockType, LockRange) const REQUIRES(mutex_);
+  Result<void> apply(LockOwner const&, LockType, LockRange) REQUIRES(mutex_);
+  bool try_flock(void const* file, LockType);
+
+  mutable Mutex mutex_;
+  std::vector<RangeLock> ranges_ GUARDED_BY(mutex_);  // ascending by first
+  std::map<void const*, LockType> whole_ GUARDED_BY(mutex_);
+  WaitQueue queue_;
+};
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,189 @@
+// mount(2), umount2(2), pivot_root(2), and the mounts that a sandbox starts with.
+#include <algorithm>
+
+#include "kernel/kernel.h"
+#include "kernel/task/task.h"
+#include "kernel/vfs/vfs_state.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+constexpr unsigned long kept_flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME |
+                                     MS_RELATIME | MS_NOSYMFOLLOW | MS_SYNCHRONOUS;
+constexpr unsigned long propagation = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE;
+constexpr size_t max_mounts = 100'000;  // fs.mount-max of Linux
+
+unsigned long mount_flags(unsigned long flags) {
+  unsigned long kept = flags & kept_flags;
+  if (!(kept & MS_NOATIME)) kept |= MS_RELATIME;
+  return kept;
+}
+
+bool is_root_of_mount(Path const& p) { return p.dentry == p.mount->root(); }
+
+}  // namespace
+
+Result<Ref<Mount>> Vfs::attach(MountNamespace& ns, Ref<FileSystem> fs, std::optional<Path> const& at,
+                               unsigned long flags) {
+  Ref<Inode> root = fs->root();
+  if (!root) return fail(Errno::Inval);
+  auto mount = state_->mounts.create(std::move(fs), make_ref<Dentry>(std::move(root)), mount_flags(flags));
+  WriteLock lock(state_->dentries.lock());
+  if (!at)
+    state_->mounts.attach_root(ns, mount);
+  else
+    state_->mounts.attach(ns, mount, *at);
+  return mount;
+}
+
+Path Vfs::root_of(MountNamespace& ns) {
+  ReadLock lock(state_->dentries.lock());
+  auto& all = state_->mounts.mounts_of(ns);
+  if (all.empty()) return {};
+  Ref<Mount> top = all.front();
+  while (Mount* over = state_->mounts.at(top.get(), top->root().get())) top = Ref<Mount>(over);
+  return Path(top, top->root());
+}
+
+std::vector<MountInfo> Vfs::mounts(MountNamespace& ns) {
+  std::vector<MountInfo> found;
+  ReadLock lock(state_->dentries.lock());
+  for (auto& m : state_->mounts.mounts_of(ns)) {
+    MountInfo info;
+    info.mount = m;
+    if (m->parent() != nullptr) {
+      info.parent_id = m->parent()->id();
+      info.mountpoint = Path(Ref<Mount>(m->parent()), Ref<Dentry>(m->mountpoint()));
+    } else {
+      info.parent_id = m->id();
+      info.mountpoint = Path(m, m->root());
+    }
+    found.push_back(std::move(info));
+  }
+  return found;
+}
+
+void Vfs::sync_all(MountNamespace& ns) {
+  for (auto& info : mounts(ns)) (void)info.mount->file_system().sync();  // sync(2) reports nothing
+}
+
+Result<void> Vfs::mount_bind(Path const& source, Path const& target, bool recursive) {
+  if (source.dentry->is_directory() != target.dentry->is_directory()) return fail(Errno::NotDir);
+  WriteLock lock(state_->dentries.lock());
+  MountNamespace* ns = target.mount->attached_to();
+  if (ns == nullptr) return fail(Errno::Inval);
+  auto copies = recursive ? state_->mounts.subtree(*source.mount) : std::vector<Ref<Mount>>{};
+  if (state_->mounts.mounts_of(*ns).size() + copies.size() >= max_mounts) return fail(Errno::NoSpc);
+  auto top = state_->mounts.create(source.mount->file_system_ref(), source.dentry, source.mount->flags());
+  std::vector<std::pair<Mount*, Ref<Mount>>> made{{source.mount.get(), top}};
+  state_->mounts.attach(*ns, top, target);
+  for (auto& m : copies) {
+    if (m == source.mount) continue;
+    // Only what is mounted below the source directory comes along.
+    bool below = m->parent() != source.mount.get();
+    for (Dentry const* d = m->mountpoint(); d != nullptr && !below; d = d->parent()) below = d == source.dentry.get();
+    auto parent = std::find_if(made.begin(), made.end(), [&](auto& pair) { return pair.first == m->parent(); });
+    if (!below || parent == made.end()) continue;
+    auto copy = state_->mounts.create(m->file_system_ref(), m->root(), m->flags());
+    state_->mounts.attach(*ns, copy, Path(parent->second, Ref<Dentry>(m->mountpoint())));
+    made.emplace_back(m.get(), copy);
+  }
+  return {};
+}
+
+Result<void> Vfs::mount_move(Path const& source, Path const& target) {
+  if (!is_root_of_mount(source)) return fail(Errno::Inval);
+  if (source.dentry->is_directory() != target.dentry->is_directory()) return fail(Errno::NotDir);
+  std::vector<Ref<RefCounted>> dropped;
+  WriteLock lock(state_->dentries.lock());
+  if (source.mount->parent() == nullptr || target.mount->attached_to() != source.mount->attached_to())
+    return fail(Errno::Inval);
+  if (MountTree::is_below(target.mount.get(), source.mount.get())) return fail(Errno::Loop);
+  state_->mounts.move(*source.mount, target, dropped);
+  return {};
+}
+
+Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target, std::string_view type,
+                        unsigned long flags, std::string_view data) {
+  if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
+  if ((flags & MS_MGC_MSK) == MS_MGC_VAL) flags &= ~static_cast<unsigned long>(MS_MGC_MSK);
+  if (flags & MS_REMOUNT) {
+    if (!is_root_of_mount(target)) return fail(Errno::Inval);
+    target.mount->set_flags(mount_flags(flags));
+    return {};
+  }
+  if (flags & (MS_BIND | MS_MOVE)) {
+    if (source.empty()) return fail(Errno::NoEnt);
+    Path from = TRY(lookup(task, task.fs()->cwd(), source, {}));
+    return flags & MS_BIND ? mount_bind(from, target, (flags & MS_REC) != 0) : mount_move(from, target);
+  }
+  if (flags & propagation) {
+    // One namespace, so nothing receives what would be propagated; a tree of peers by bind mounts is not kept.
+    if (__builtin_popcountl(flags & propagation) != 1) return fail(Errno::Inval);
+    return is_root_of_mount(target) ? Result<void>{} : fail(Errno::Inval);
+  }
+  FileSystemType const* known = kernel_.file_system_type(type);
+  if (known == nullptr || !known->user_mountable) return fail(Errno::NoDev);
+  if (!target.dentry->is_directory()) return fail(Errno::NotDir);
+  auto fs = TRY(known->create(kernel_, &task, source, data));
+  MountNamespace* ns = nullptr;
+  {
+    ReadLock lock(state_->dentries.lock());
+    ns = target.mount->attached_to();
+    if (ns == nullptr) return fail(Errno::Inval);
+    if (state_->mounts.mounts_of(*ns).size() >= max_mounts) return fail(Errno::NoSpc);
+  }
+  TRY(attach(*ns, std::move(fs), target, flags));
+  return {};
+}
+
+Result<void> Vfs::unmount(Task& task, Path const& target, int flags) {
+  if (flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW)) return fail(Errno::Inval);
+  if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
+  if (!is_root_of_mount(target)) return fail(Errno::Inval);
+  if ((flags & MNT_EXPIRE) && (flags & (MNT_FORCE | MNT_DETACH))) return fail(Errno::Inval);
+  (void)target.mount->file_system().sync();  // as a last writeback; a failure does not keep the mount
+  state_->dentries.shrink();                 // so that only true users count below
+  std::vector<Ref<RefCounted>> dropped;
+  WriteLock lock(state_->dentries.lock());
+  Mount& mount = *target.mount;
+  if (mount.attached_to() == nullptr || mount.parent() == nullptr) return fail(Errno::Inval);
+  if (!(flags & MNT_DETACH)) {
+    if (state_->mounts.has_children(mount)) return fail(Errno::Busy);
+    // The namespace, `target` and the caller's copy of it: more means open files, working directories or roots.
+    if (mount.ref_count() > 2) return fail(Errno::Busy);
+    if (flags & MNT_EXPIRE) return fail(Errno::Again);
+    state_->mounts.detach(mount, dropped);
+    return {};
+  }
+  auto tree = state_->mounts.subtree(mount);
+  for (auto it = tree.rbegin(); it != tree.rend(); ++it) state_->mounts.detach(**it, dropped);
+  return {};
+}
+
+Result<void> Vfs::pivot_root(Task& task, Path const& new_root, Path const& put_old) {
+  if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
+  Path old_root = task.fs()->root();
+  std::vector<Ref<RefCounted>> dropped;
+  WriteLock lock(state_->dentries.lock());
+  if (!is_root_of_mount(new_root) || !is_root_of_mount(old_root)) return fail(Errno::Inval);
+  if (new_root.mount == old_root.mount || put_old.mount == old_root.mount) return fail(Errno::Busy);
+  if (!MountTree::is_below(put_old.mount.get(), new_root.mount.get())) return fail(Errno::Inval);
+  MountNamespace* ns = new_root.mount->attached_to();
+  if (ns == nullptr || new_root.mount->parent() == nullptr || old_root.mount->attached_to() != ns)
+    return fail(Errno::Inval);
+  Path old_place;
+  if (old_root.mount->parent() != nullptr)
+    old_place = Path(Ref<Mount>(old_root.mount->parent()), Ref<Dentry>(old_root.mount->mountpoint()));
+  state_->mounts.move(*new_root.mount, old_place, dropped);
+  state_->mounts.move(*old_root.mount, put_old, dropped);
+  if (!old_place) {
+    auto& all = state_->mounts.mounts_of(*ns);
+    auto it = std::find(all.begin(), all.end(), new_root.mount);
+    if (it != all.end()) std::rotate(all.begin(), it, it + 1);
+  }
+  task.fs()->set_root(new_root);
+  return {};
+}
+
+}  // namespace cofferdam::kernel

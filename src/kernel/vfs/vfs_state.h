@@ -1,0 +1,74 @@
+// What the parts of the VFS share. Private to kernel/vfs.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <unordered_map>
+#include <utility>
+
+#include "kernel/vfs/dentry.h"
+#include "kernel/vfs/locks.h"
+#include "kernel/vfs/mount.h"
+#include "kernel/vfs/vfs.h"
+
+namespace cofferdam::kernel {
+
+inline constexpr size_t max_name_length = 255;
+inline constexpr size_t max_path_length = 4096;
+inline constexpr size_t max_cached_dentries = 200'000;
+
+// All mounts. Everything but create() needs the tree lock: shared to look, exclusive to change.
+class MountTree {
+ public:
+  // What is mounted at (mount, dentry); null if nothing.
+  Mount* at(Mount const* mount, Dentry const* dentry) const {
+    if (!dentry->is_mountpoint()) return nullptr;
+    auto found = mounted_.find({mount, dentry});
+    return found == mounted_.end() ? nullptr : found->second;
+  }
+  Ref<Mount> create(Ref<FileSystem>, Ref<Dentry> root, unsigned long flags);
+  // Makes it the root of a namespace without one.
+  void attach_root(MountNamespace&, Ref<Mount>);
+  void attach(MountNamespace&, Ref<Mount>, Path const& at);
+  // Takes one mount off its place (not its children).
+  void detach(Mount&, std::vector<Ref<RefCounted>>& dropped);
+  // pivot_root: `mount` becomes the root in place of the old one, which goes to `put_old`.
+  void move(Mount&, Path const& to, std::vector<Ref<RefCounted>>& dropped);
+  bool has_children(Mount const&) const;
+  std::vector<Ref<Mount>> subtree(Mount&) const;  // parents first
+  static bool is_below(Mount const* inner, Mount const* outer);
+  std::vector<Ref<Mount>>& mounts_of(MountNamespace& ns) const { return ns.mounts_; }
+
+ private:
+  struct PlaceHash {
+    size_t operator()(std::pair<Mount const*, Dentry const*> const& p) const {
+      return std::hash<void const*>()(p.first) * 31 + std::hash<void const*>()(p.second);
+    }
+  };
+  std::unordered_map<std::pair<Mount const*, Dentry const*>, Mount*, PlaceHash> mounted_;
+  std::atomic<int> next_id_{1};
+};
+
+struct Vfs::State {
+  DentryCache dentries{max_cached_dentries};
+  MountTree mounts;
+  Mutex rename_lock;  // renames between directories; before all directory locks
+  std::atomic<uint64_t> next_device{1};
+  std::atomic<FifoOpener> open_fifo{nullptr};
+  LockWaits lock_waits;
+  Ref<FileSystem> anonymous;
+  Ref<Mount> anonymous_mount;
+
+  // The child of a directory, negative dentries included. No lock held, or (locked) the directory's own.
+  Result<Ref<Dentry>> child(Path const& directory, std::string_view name);
+  Result<Ref<Dentry>> child_locked(Ref<Dentry> const& directory, std::string_view name);
+  // Steps over what is mounted on the path.
+  void cross(Path&);
+
+ private:
+  Ref<Dentry> cached_child(Dentry const& directory, std::string_view name);
+};
+
+inline bool is_dot_name(std::string_view name) { return name.empty() || name == "." || name == ".."; }
+
+}  // namespace cofferdam::kernel
