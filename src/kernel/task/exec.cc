@@ -3,6 +3,7 @@
 #include "kernel/cred/exec_credentials.h"
 #include "kernel/kernel.h"
 #include "kernel/mm/program_loader.h"
+#include "kernel/signal/delivery.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/process_internal.h"
@@ -65,18 +66,14 @@ void close_on_exec_files(Task& task) {
   for (auto& file : files->take_close_on_exec()) (void)file->on_descriptor_close(task);
 }
 
-void reset_signals(Task& task) {
+void reset_process(Task& task) {
   auto& own = task.implementation();
   ProcessLocked lock(task.kernel());
   auto& g = task.thread_group().implementation();
-  auto fresh = make_ref<SignalHandlers>();
-  for (int s = 1; s <= signal_count; ++s)
-    if ((*g.handlers)[s].handler == reinterpret_cast<uint64_t>(SIG_IGN)) (*fresh)[s].handler = (*g.handlers)[s].handler;
-  g.handlers = fresh;
+  reset_signals_for_exec(task, lock);
   g.has_execed = true;
   g.dumpable = true;
-  g.exit_signal = g.exit_signal == 0 ? 0 : SIGCHLD;
-  own.signal_stack = {};
+  if (g.exit_signal != 0) g.exit_signal = SIGCHLD;
   own.robust_list_head = 0;
   own.rseq_address = 0;
 }
@@ -103,7 +100,7 @@ Result<void> execute(Task& task, Ref<File> executable, std::string path, std::ve
 
   release_mm_of_task(task);
   close_on_exec_files(task);
-  reset_signals(task);
+  reset_process(task);
   auto& own = task.implementation();
   Ref<MemoryManager> old_mm = std::move(loaded.mm);
   {

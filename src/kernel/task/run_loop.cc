@@ -58,7 +58,7 @@ bool handle_work(Task& task) {
     }
     if (pending & work::credentials) refresh_facts(task);
     if (pending & work::timer) task.clear_work(work::timer);
-    bool call_to_resolve = task.implementation().interrupted.has_value();
+    bool call_to_resolve = task.implementation().interrupted.has_value() || task.implementation().saved_mask.has_value();
     if ((pending & work::signals) || call_to_resolve) {
       deliver_pending_signals(task);
       if (task.pending_work() & (work::kill | work::stop)) continue;
@@ -95,11 +95,8 @@ void handle(Task& task, platform::Syscall const& call) {
     own.interrupted = InterruptedCall{call.number, result.error().code};
     task.context().set_syscall_result(static_cast<uint64_t>(-EINTR));
   }
-  // The mask of a call like ppoll ends with it; when a signal cut it short, delivery decides (its handler runs first).
-  if (own.saved_mask && !own.interrupted) {
-    task.set_blocked_signals(*own.saved_mask);
-    own.saved_mask.reset();
-  }
+  // The mask of a call like ppoll ends with it, unless a handler is to run first: delivery sees to that.
+  if (own.saved_mask && !own.interrupted) own.interrupted = InterruptedCall{call.number, Errno::None};
 }
 
 void handle(Task& task, platform::Fault const& fault) {
@@ -127,7 +124,7 @@ void run(Task& task) {
   auto const& own = task.implementation();
   constexpr uint32_t loop_work = ~uint32_t{0};
   for (;;) {
-    if ((task.pending_work() & loop_work) || own.interrupted)
+    if ((task.pending_work() & loop_work) || own.interrupted || own.saved_mask) [[unlikely]]
       if (!handle_work(task)) break;
     in_guest.store(true, std::memory_order_seq_cst);
     if (task.pending_work() & loop_work) {  // came in between: notify_work may have seen in_guest false
