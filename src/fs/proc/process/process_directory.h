@@ -9,6 +9,7 @@ namespace cofferdam::fs::proc {
 // The directory of a process; ENOENT.
 Result<Ref<kernel::Inode>> process_directory(kernel::PseudoFileSystem&, int32_t tid);
 uint64_t process_directory_number(int32_t tid);
+inline constexpr uint64_t fs_root_number = 1;
 
 // Numbers of the inodes below a process: `kind` tells directories of many apart, `index` the entry.
 enum class NumberKind : uint8_t { Entry = 0, Fd = 1, FdInfo = 2, Namespace = 3, Net = 4 };

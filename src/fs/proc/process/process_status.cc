@@ -1,0 +1,127 @@
+#include <fmt/core.h>
+
+#include "fs/proc/process/process_facts.h"
+#include "fs/proc/process/process_text.h"
+#include "kernel/kernel.h"
+#include "kernel/mm/maps_text.h"
+
+namespace cofferdam::fs::proc {
+
+using namespace kernel;
+
+namespace {
+
+// task names with what would break a line escaped, as status shows them.
+std::string escaped_name(Task& target) {
+  std::string text;
+  for (char c : target.name()) {
+    if (c == '\n')
+      text += "\\n";
+    else if (c == '\\')
+      text += "\\\\";
+    else
+      text += c;
+  }
+  return text;
+}
+
+std::string identity_lines(Task& target, ProcessFacts const& f, bool as_thread) {
+  Ref<Credentials const> c = target.credentials();
+  Ref<FsContext> fs = target.fs();
+  Ref<FdTable> files = target.files();
+  int32_t const pid = as_thread ? target.tid() : target.tgid();
+  std::string text = fmt::format("Name:\t{}\n", escaped_name(target));
+  if (fs) text += fmt::format("Umask:\t{:04o}\n", fs->umask());
+  text += fmt::format("State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", state_name(f.state),
+                      target.tgid(), pid, f.parent);
+  text += fmt::format("Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t", c->uid, c->euid, c->suid,
+                      c->fsuid, c->gid, c->egid, c->sgid, c->fsgid, files ? files->capacity() : 0);
+  for (gid_t g : c->groups) text += fmt::format("{} ", g);
+  if (c->groups.empty()) text += ' ';
+  text += fmt::format("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0\n", target.tgid(), pid, f.group,
+                      f.session);
+  return text;
+}
+
+std::string memory_lines(Task& target, ProcessFacts const& f) {
+  Ref<MemoryManager> mm = target.mm();
+  if (!mm) return {};
+  return status_memory_text(*mm) + fmt::format("HugetlbPages:\t       0 kB\nCoreDumping:\t{}\nTHP_enabled:\t1\n"
+                                               "untag_mask:\t0xffffffffffffffff\n",
+                                               f.core_dumping ? 1 : 0);
+}
+
+std::string signal_lines(Task& target, ProcessFacts const& f) {
+  return fmt::format(
+      "Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
+      f.threads, f.queued_signals, target.thread_group().limits.current(RLIMIT_SIGPENDING), f.pending.bits(),
+      f.shared_pending.bits(), f.blocked.bits(), f.ignored.bits(), f.caught.bits());
+}
+
+std::string privilege_lines(Task& target) {
+  Ref<Credentials const> c = target.credentials();
+  return fmt::format(
+      "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n"
+      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n"
+      "SpeculationIndirectBranch:\tunknown\n",
+      c->inheritable.bits(), c->permitted.bits(), c->effective.bits(), c->bounding.bits(), c->ambient.bits(),
+      target.no_new_privileges.load() ? 1 : 0);
+}
+
+}  // namespace
+
+std::vector<bool> allowed_cpus(Task& target, ProcessFacts const& f) {
+  std::vector<bool> cpus(static_cast<size_t>(std::max(1, target.kernel().platform().cpu_count())), true);
+  if (f.affinity.empty()) return cpus;
+  for (size_t i = 0; i < cpus.size(); ++i)
+    cpus[i] = i / 64 < f.affinity.size() && ((f.affinity[i / 64] >> (i % 64)) & 1);
+  return cpus;
+}
+
+std::string cpu_list(std::vector<bool> const& cpus) {
+  std::string text;
+  for (size_t i = 0; i < cpus.size();) {
+    if (!cpus[i]) {
+      ++i;
+      continue;
+    }
+    size_t end = i;
+    while (end + 1 < cpus.size() && cpus[end + 1]) ++end;
+    if (!text.empty()) text += ',';
+    text += end == i ? fmt::format("{}", i) : fmt::format("{}-{}", i, end);
+    i = end + 1;
+  }
+  return text;
+}
+
+// Comma-separated words of 32 bits, highest first, as %*pb prints them.
+std::string cpu_mask(std::vector<bool> const& cpus) {
+  std::string text;
+  size_t const words = (cpus.size() + 31) / 32;
+  for (size_t w = words; w-- > 0;) {
+    size_t const bits = w + 1 == words ? (cpus.size() - 1) % 32 + 1 : 32;
+    uint32_t value = 0;
+    for (size_t b = 0; b < bits; ++b) value |= static_cast<uint32_t>(cpus[w * 32 + b]) << b;
+    text += fmt::format("{}{:0{}x}", text.empty() ? "" : ",", value, (bits + 3) / 4);
+  }
+  return text;
+}
+
+namespace {
+
+std::string status_of(Task& target, bool as_thread) {
+  ProcessFacts const f = gather_facts(target, as_thread);
+  std::vector<bool> const cpus = allowed_cpus(target, f);
+  return identity_lines(target, f, as_thread) + memory_lines(target, f) + signal_lines(target, f) +
+         privilege_lines(target) +
+         fmt::format("Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
+                     "voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
+                     cpu_mask(cpus), cpu_list(cpus), f.usage.voluntary_switches, f.usage.involuntary_switches);
+}
+
+}  // namespace
+
+Result<std::string> status_text(Task&, Task& target) { return status_of(target, false); }
+Result<std::string> thread_status_text(Task&, Task& target) { return status_of(target, true); }
+
+}  // namespace cofferdam::fs::proc

@@ -1,0 +1,15 @@
+#include "kernel/vfs/mount_text.h"
+
+#include "kernel/vfs/vfs_state.h"
+
+namespace cofferdam::kernel {
+
+std::string root_in_file_system(Vfs& vfs, Mount const& mount) {
+  ReadLock lock(vfs.state().dentries.lock());
+  std::string text;
+  for (Dentry const* d = mount.root().get(); d->parent() != nullptr && text.size() < max_path_length; d = d->parent())
+    text = "/" + d->name() + text;
+  return text.empty() ? "/" : text;
+}
+
+}  // namespace cofferdam::kernel
