@@ -90,8 +90,8 @@ class LineDiscipline {
   void echo_erased_tab();
   void finish_erasing();
 
-  void echo_key(uint8_t);    // ^X for control characters under ECHOCTL
-  void echo_raw(uint8_t);    // with output processing
+  void echo_key(uint8_t);  // ^X for control characters under ECHOCTL
+  void echo_raw(uint8_t);  // with output processing
   void append_echo(uint8_t);
   bool put_output(std::string& to, size_t limit, uint8_t);
   void advance_column(uint8_t);

@@ -20,25 +20,34 @@ constexpr std::array<NetFile, 13> net_files{{
      "Inter-|   Receive                                                |  Transmit\n"
      " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier "
      "compressed\n"
-     "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0     "
+     "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0  "
+     "   "
      "     0\n"},
     {"if_inet6", "00000000000000000000000000000001 01 80 10 80       lo\n"},
     {"netlink", "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"},
     {"packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
-    {"protocols", "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh gp em\n"},
-    {"raw", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"},
+    {"protocols",
+     "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh "
+     "gp em\n"},
+    {"raw",
+     "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer "
+     "drops\n"},
     {"route",
      "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
      "                                                       \n"},
-    {"sockstat", "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"},
+    {"sockstat",
+     "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse "
+     "0\nFRAG: inuse 0 memory 0\n"},
     {"tcp",
      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
      "                                                     \n"},
     {"tcp6",
-     "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when "
+     "  sl  local_address                         remote_address                        st tx_queue rx_queue tr "
+     "tm->when "
      "retrnsmt   uid  timeout inode\n"},
     {"udp",
-     "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
+     "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer "
+     "drops"
      "            \n"},
     {"unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"},
 }};

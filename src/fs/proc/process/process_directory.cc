@@ -166,8 +166,8 @@ class TaskDirectory final : public TargetInode<PseudoDirectory> {
     std::optional<int32_t> const tid = parse_id(name);
     if (!tid) return fail(Errno::NoEnt);
     Target const thread = TRY(Target::of_thread(pseudo_file_system().kernel(), target(), *tid));
-    return Ref<Inode>(make_ref<ProcessDirectory>(pseudo_file_system(), thread, number_of(thread, NumberKind::Entry, 0),
-                                                 number()));
+    return Ref<Inode>(
+        make_ref<ProcessDirectory>(pseudo_file_system(), thread, number_of(thread, NumberKind::Entry, 0), number()));
   }
 
   Result<std::vector<PseudoEntry>> list(Task&, uint64_t from) override {
@@ -194,8 +194,8 @@ class TaskDirectory final : public TargetInode<PseudoDirectory> {
 
 // tid in the upper half; below it whether it is a thread for itself, the kind and the index.
 uint64_t number_of(Target const& target, NumberKind kind, uint32_t index) {
-  return static_cast<uint64_t>(target.tid) << 32 | uint64_t{target.as_thread} << 31 | uint64_t{static_cast<uint8_t>(kind)} << 27 |
-         (index & 0x7ffffff);
+  return static_cast<uint64_t>(target.tid) << 32 | uint64_t{target.as_thread} << 31 |
+         uint64_t{static_cast<uint8_t>(kind)} << 27 | (index & 0x7ffffff);
 }
 
 uint64_t process_directory_number(int32_t tid) { return number_of({tid, false, 0}, NumberKind::Entry, 0); }

@@ -82,9 +82,10 @@ Result<std::string> mountinfo_text(Task&, Task& target) {
     Mount& mount = *row.info.mount;
     FileSystem& fs = mount.file_system();
     uint64_t const device = fs.device();
-    text += fmt::format("{} {} {}:{} {} {} {} - {} {} {}{}\n", mount.id(), row.info.parent_id, major(device),
-                        minor(device), escape(root_in_file_system(kernel.vfs(), mount)), escape(row.mountpoint), mount_options(mount), fs.type_name(),
-                        escape(fs.source()), mount.flags() & MS_RDONLY ? "ro" : "rw", extra_options(fs));
+    text +=
+        fmt::format("{} {} {}:{} {} {} {} - {} {} {}{}\n", mount.id(), row.info.parent_id, major(device), minor(device),
+                    escape(root_in_file_system(kernel.vfs(), mount)), escape(row.mountpoint), mount_options(mount),
+                    fs.type_name(), escape(fs.source()), mount.flags() & MS_RDONLY ? "ro" : "rw", extra_options(fs));
   }
   return text;
 }

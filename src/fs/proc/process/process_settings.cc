@@ -26,22 +26,15 @@ Result<std::string> limits_text(Task&, Task& target) {
     char const *name, *unit;
     int resource;
   };
-  static constexpr Row rows[] = {{"Max cpu time", "seconds", RLIMIT_CPU},
-                                 {"Max file size", "bytes", RLIMIT_FSIZE},
-                                 {"Max data size", "bytes", RLIMIT_DATA},
-                                 {"Max stack size", "bytes", RLIMIT_STACK},
-                                 {"Max core file size", "bytes", RLIMIT_CORE},
-                                 {"Max resident set", "bytes", RLIMIT_RSS},
-                                 {"Max processes", "processes", RLIMIT_NPROC},
-                                 {"Max open files", "files", RLIMIT_NOFILE},
-                                 {"Max locked memory", "bytes", RLIMIT_MEMLOCK},
-                                 {"Max address space", "bytes", RLIMIT_AS},
-                                 {"Max file locks", "locks", RLIMIT_LOCKS},
-                                 {"Max pending signals", "signals", RLIMIT_SIGPENDING},
-                                 {"Max msgqueue size", "bytes", RLIMIT_MSGQUEUE},
-                                 {"Max nice priority", "", RLIMIT_NICE},
-                                 {"Max realtime priority", "", RLIMIT_RTPRIO},
-                                 {"Max realtime timeout", "us", RLIMIT_RTTIME}};
+  static constexpr Row rows[] = {
+      {"Max cpu time", "seconds", RLIMIT_CPU},         {"Max file size", "bytes", RLIMIT_FSIZE},
+      {"Max data size", "bytes", RLIMIT_DATA},         {"Max stack size", "bytes", RLIMIT_STACK},
+      {"Max core file size", "bytes", RLIMIT_CORE},    {"Max resident set", "bytes", RLIMIT_RSS},
+      {"Max processes", "processes", RLIMIT_NPROC},    {"Max open files", "files", RLIMIT_NOFILE},
+      {"Max locked memory", "bytes", RLIMIT_MEMLOCK},  {"Max address space", "bytes", RLIMIT_AS},
+      {"Max file locks", "locks", RLIMIT_LOCKS},       {"Max pending signals", "signals", RLIMIT_SIGPENDING},
+      {"Max msgqueue size", "bytes", RLIMIT_MSGQUEUE}, {"Max nice priority", "", RLIMIT_NICE},
+      {"Max realtime priority", "", RLIMIT_RTPRIO},    {"Max realtime timeout", "us", RLIMIT_RTTIME}};
   auto value = [](rlim_t v) { return v == RLIM_INFINITY ? std::string("unlimited") : std::to_string(v); };
   std::string text = "Limit                     Soft Limit           Hard Limit           Units     \n";
   for (Row const& row : rows) {
@@ -100,7 +93,8 @@ Result<std::string> oom_adj_text(Task&, Task& target) {
 Result<void> oom_adj_write(Task& writer, Task& target, std::string_view text) {
   int64_t const value = TRY(parse_number(text));
   if (value < -17 || value > 15) return fail(Errno::Inval);
-  return set_oom_adjustment(writer, target, value == 15 ? oom_adjust_max : static_cast<int>(value * oom_adjust_max / 17));
+  return set_oom_adjustment(writer, target,
+                            value == 15 ? oom_adjust_max : static_cast<int>(value * oom_adjust_max / 17));
 }
 
 // ---- what is the same for all

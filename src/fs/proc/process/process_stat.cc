@@ -39,17 +39,17 @@ std::string identity_fields(ProcessFacts const& f) {
   auto const& t = f.terminal_device;
   uint64_t const major = (t >> 8) & 0xfff, minor = (t & 0xff) | ((t >> 12) & 0xfff00);
   int64_t const tty_nr = static_cast<int64_t>((minor & 0xff) | (major << 8) | ((minor & ~uint64_t{0xff}) << 12));
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", f.state, f.parent, f.group, f.session, tty_nr, f.terminal_group,
-                     0x400000, f.usage.minor_faults, f.children_usage.minor_faults, f.usage.major_faults,
-                     f.children_usage.major_faults);
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", f.state, f.parent, f.group, f.session, tty_nr,
+                     f.terminal_group, 0x400000, f.usage.minor_faults, f.children_usage.minor_faults,
+                     f.usage.major_faults, f.children_usage.major_faults);
 }
 
 // Fields 14 to 22.
 std::string time_fields(Task& target, ProcessFacts const& f) {
   int const priority = f.policy == SCHED_FIFO || f.policy == SCHED_RR ? -1 - f.priority : 20 + f.nice;
   return fmt::format("{} {} {} {} {} {} {} 0 {}", to_ticks(f.usage.user_ns), to_ticks(f.usage.system_ns),
-                     to_ticks(f.children_usage.user_ns), to_ticks(f.children_usage.system_ns), priority, f.nice, f.threads,
-                     start_ticks(target, f));
+                     to_ticks(f.children_usage.user_ns), to_ticks(f.children_usage.system_ns), priority, f.nice,
+                     f.threads, start_ticks(target, f));
 }
 
 std::string stat_line(Task& reader, Task& target, bool as_thread) {

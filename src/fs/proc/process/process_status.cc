@@ -46,14 +46,16 @@ std::string identity_lines(Task& target, ProcessFacts const& f, bool as_thread) 
 std::string memory_lines(Task& target, ProcessFacts const& f) {
   Ref<MemoryManager> mm = target.mm();
   if (!mm) return {};
-  return status_memory_text(*mm) + fmt::format("HugetlbPages:\t       0 kB\nCoreDumping:\t{}\nTHP_enabled:\t1\n"
-                                               "untag_mask:\t0xffffffffffffffff\n",
-                                               f.core_dumping ? 1 : 0);
+  return status_memory_text(*mm) + fmt::format(
+                                       "HugetlbPages:\t       0 kB\nCoreDumping:\t{}\nTHP_enabled:\t1\n"
+                                       "untag_mask:\t0xffffffffffffffff\n",
+                                       f.core_dumping ? 1 : 0);
 }
 
 std::string signal_lines(Task& target, ProcessFacts const& f) {
   return fmt::format(
-      "Threads:\t{}\nSigQ:\t{}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
+      "Threads:\t{}\nSigQ:\t{}/"
+      "{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
       f.threads, f.queued_signals, target.thread_group().limits.current(RLIMIT_SIGPENDING), f.pending.bits(),
       f.shared_pending.bits(), f.blocked.bits(), f.ignored.bits(), f.caught.bits());
 }
@@ -114,9 +116,10 @@ std::string status_of(Task& target, bool as_thread) {
   std::vector<bool> const cpus = allowed_cpus(target, f);
   return identity_lines(target, f, as_thread) + memory_lines(target, f) + signal_lines(target, f) +
          privilege_lines(target) +
-         fmt::format("Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
-                     "voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
-                     cpu_mask(cpus), cpu_list(cpus), f.usage.voluntary_switches, f.usage.involuntary_switches);
+         fmt::format(
+             "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
+             "voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
+             cpu_mask(cpus), cpu_list(cpus), f.usage.voluntary_switches, f.usage.involuntary_switches);
 }
 
 }  // namespace

@@ -1,0 +1,25 @@
+// How much memory the sandbox has and uses, for meminfo and its kin.
+#pragma once
+
+#include <cstdint>
+
+#include "kernel/kernel.h"
+
+namespace cofferdam::fs::proc {
+
+struct MemoryAccount {
+  uint64_t total = 0, free = 0, anonymous = 0, shared = 0;  // bytes
+};
+
+// total: the sandbox's limit, else the host's memory. Free: what the limit and the host both leave.
+MemoryAccount memory_account(kernel::Kernel&);
+
+// CPU time used by all processes, those that have ended and were waited for by others that live included.
+struct CpuAccount {
+  kernel::Nanoseconds user_ns = 0, system_ns = 0;
+  size_t running = 0, tasks = 0;
+  int32_t last_pid = 0;
+};
+CpuAccount cpu_account(kernel::Kernel&);
+
+}  // namespace cofferdam::fs::proc

@@ -1,0 +1,200 @@
+// /proc/sys: what programs ask of the kernel's settings. Settings that the sentry does not have tell Linux's defaults
+// and cannot be written.
+#include <sys/random.h>
+
+#include <fmt/core.h>
+
+#include <linux/capability.h>
+
+#include "fs/proc/proc_file_system.h"
+#include "kernel/kernel.h"
+
+namespace cofferdam::fs::proc {
+
+using namespace kernel;
+
+namespace {
+
+Result<std::string> random_uuid(Task&) {
+  unsigned char b[16] = {};
+  if (getrandom(b, sizeof b, 0) != sizeof b) return fail(Errno::Io);
+  b[6] = static_cast<unsigned char>((b[6] & 0x0f) | 0x40);
+  b[8] = static_cast<unsigned char>((b[8] & 0x3f) | 0x80);
+  std::string text;
+  for (size_t i = 0; i < sizeof b; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += fmt::format("{:02x}", static_cast<unsigned>(b[i]));
+  }
+  return text + "\n";
+}
+
+PseudoTextFunction::Text uts_text(std::string UtsNames::* member) {
+  return [member](Task& task) -> Result<std::string> {
+    return task.kernel().uts().with([&](UtsNames& names) { return names.*member + "\n"; });
+  };
+}
+
+PseudoTextFunction::Write uts_write(std::string UtsNames::* member) {
+  return [member](Task& task, std::string_view text) -> Result<void> {
+    if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
+    constexpr size_t name_limit = 64;
+    text = text.substr(0, text.find_first_of(std::string_view("\n\0", 2)));
+    task.kernel().uts().with([&](UtsNames& names) { names.*member = text.substr(0, name_limit); });
+    return {};
+  };
+}
+
+Result<std::string> file_nr(Task& task) {
+  size_t open = 0;
+  std::vector<Ref<Task>> tasks;
+  {
+    ProcessLocked lock(task.kernel());
+    for (Ref<ThreadGroup> const& group : task.kernel().pids().groups(lock))
+      if (Ref<Task> leader = group->leader(lock)) tasks.push_back(std::move(leader));
+  }
+  for (Ref<Task> const& t : tasks)
+    if (Ref<FdTable> files = t->files()) open += files->descriptors().size();
+  return fmt::format("{}\t0\t9223372036854775807\n", open);
+}
+
+Result<std::string> threads_max(Task&) { return std::string("32768\n"); }
+
+struct Fixed {
+  std::string_view path, value;
+};
+constexpr Fixed fixed_values[] = {
+    {"kernel/ostype", "Linux"},
+    {"kernel/pid_max", "32768"},
+    {"kernel/cap_last_cap", "40"},
+    {"kernel/ngroups_max", "65536"},
+    {"kernel/core_pattern", "core"},
+    {"kernel/core_uses_pid", "0"},
+    {"kernel/shmmax", "18446744073692774399"},
+    {"kernel/shmall", "18446744073692774399"},
+    {"kernel/shmmni", "4096"},
+    {"kernel/shm_rmid_forced", "0"},
+    {"kernel/msgmax", "8192"},
+    {"kernel/msgmnb", "16384"},
+    {"kernel/msgmni", "32000"},
+    {"kernel/sem", "32000\t1024000000\t500\t32000"},
+    {"kernel/overflowuid", "65534"},
+    {"kernel/overflowgid", "65534"},
+    {"kernel/randomize_va_space", "2"},
+    {"kernel/dmesg_restrict", "1"},
+    {"kernel/kptr_restrict", "2"},
+    {"kernel/perf_event_paranoid", "4"},
+    {"kernel/unprivileged_bpf_disabled", "2"},
+    {"kernel/sched_child_runs_first", "0"},
+    {"kernel/sched_rt_period_us", "1000000"},
+    {"kernel/sched_rt_runtime_us", "950000"},
+    {"kernel/printk", "4\t4\t1\t7"},
+    {"kernel/panic", "0"},
+    {"kernel/sysrq", "0"},
+    {"kernel/tainted", "0"},
+    {"kernel/hung_task_timeout_secs", "0"},
+    {"kernel/seccomp/actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"},
+    {"kernel/random/entropy_avail", "256"},
+    {"kernel/random/poolsize", "256"},
+    {"kernel/random/urandom_min_reseed_secs", "60"},
+    {"kernel/random/write_wakeup_threshold", "256"},
+    {"kernel/pty/max", "4096"},
+    {"kernel/pty/reserve", "1024"},
+    {"kernel/keys/maxkeys", "200"},
+    {"kernel/keys/maxbytes", "20000"},
+    {"vm/overcommit_memory", "0"},
+    {"vm/overcommit_ratio", "50"},
+    {"vm/overcommit_kbytes", "0"},
+    {"vm/max_map_count", "65530"},
+    {"vm/swappiness", "60"},
+    {"vm/nr_hugepages", "0"},
+    {"vm/nr_overcommit_hugepages", "0"},
+    {"vm/legacy_va_layout", "0"},
+    {"vm/drop_caches", "0"},
+    {"vm/dirty_ratio", "20"},
+    {"vm/dirty_background_ratio", "10"},
+    {"vm/min_free_kbytes", "67584"},
+    {"vm/vfs_cache_pressure", "100"},
+    {"vm/zone_reclaim_mode", "0"},
+    {"vm/panic_on_oom", "0"},
+    {"vm/oom_kill_allocating_task", "0"},
+    {"vm/compact_memory", "0"},
+    {"vm/unprivileged_userfaultfd", "0"},
+    {"fs/file-max", "9223372036854775807"},
+    {"fs/nr_open", "1048576"},
+    {"fs/inode-nr", "0\t0"},
+    {"fs/inode-state", "0\t0\t0\t0\t0\t0\t0"},
+    {"fs/dentry-state", "0\t0\t45\t0\t0\t0"},
+    {"fs/pipe-max-size", "1048576"},
+    {"fs/pipe-user-pages-hard", "0"},
+    {"fs/pipe-user-pages-soft", "16384"},
+    {"fs/lease-break-time", "45"},
+    {"fs/leases-enable", "1"},
+    {"fs/aio-max-nr", "65536"},
+    {"fs/aio-nr", "0"},
+    {"fs/mount-max", "100000"},
+    {"fs/overflowuid", "65534"},
+    {"fs/overflowgid", "65534"},
+    {"fs/protected_fifos", "0"},
+    {"fs/protected_hardlinks", "0"},
+    {"fs/protected_regular", "0"},
+    {"fs/protected_symlinks", "0"},
+    {"fs/suid_dumpable", "0"},
+    {"fs/inotify/max_queued_events", "16384"},
+    {"fs/inotify/max_user_instances", "128"},
+    {"fs/inotify/max_user_watches", "65536"},
+    {"fs/epoll/max_user_watches", "1048576"},
+    {"fs/mqueue/msg_max", "10"},
+    {"fs/mqueue/msgsize_max", "8192"},
+    {"fs/mqueue/queues_max", "256"},
+    {"fs/mqueue/msg_default", "10"},
+    {"fs/mqueue/msgsize_default", "8192"},
+    {"net/core/somaxconn", "4096"},
+    {"net/core/rmem_default", "212992"},
+    {"net/core/rmem_max", "212992"},
+    {"net/core/wmem_default", "212992"},
+    {"net/core/wmem_max", "212992"},
+    {"net/core/optmem_max", "131072"},
+    {"net/core/netdev_max_backlog", "1000"},
+    {"net/unix/max_dgram_qlen", "512"},
+    {"net/ipv4/ip_local_port_range", "32768\t60999"},
+    {"net/ipv4/ip_forward", "0"},
+    {"net/ipv4/ip_nonlocal_bind", "0"},
+    {"net/ipv4/ip_unprivileged_port_start", "1024"},
+    {"net/ipv4/tcp_syncookies", "1"},
+    {"net/ipv4/tcp_rmem", "4096\t131072\t6291456"},
+    {"net/ipv4/tcp_wmem", "4096\t16384\t4194304"},
+    {"net/ipv4/tcp_fin_timeout", "60"},
+    {"net/ipv4/tcp_keepalive_time", "7200"},
+    {"net/ipv4/tcp_keepalive_intvl", "75"},
+    {"net/ipv4/tcp_keepalive_probes", "9"},
+    {"net/ipv4/tcp_max_syn_backlog", "1024"},
+    {"net/ipv4/tcp_fastopen", "1"},
+    {"net/ipv4/tcp_window_scaling", "1"},
+    {"net/ipv4/tcp_sack", "1"},
+    {"net/ipv4/tcp_timestamps", "1"},
+    {"net/ipv4/tcp_congestion_control", "cubic"},
+    {"net/ipv4/tcp_available_congestion_control", "reno cubic"},
+    {"net/ipv4/tcp_allowed_congestion_control", "reno cubic"},
+    {"net/ipv6/conf/all/disable_ipv6", "0"},
+    {"net/ipv6/conf/default/disable_ipv6", "0"},
+    {"net/ipv6/conf/lo/disable_ipv6", "0"},
+};
+
+}  // namespace
+
+void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
+  auto at = [](std::string_view path) { return fmt::format("sys/{}", path); };
+  Kernel& kernel = fs.kernel();
+  tree.text(at("kernel/hostname"), 0644, uts_text(&UtsNames::hostname), uts_write(&UtsNames::hostname));
+  tree.text(at("kernel/domainname"), 0644, uts_text(&UtsNames::domain_name), uts_write(&UtsNames::domain_name));
+  tree.fixed(at("kernel/osrelease"), kernel.options().kernel_release + "\n");
+  tree.fixed(at("kernel/version"), "#1 SMP PREEMPT_DYNAMIC\n");
+  tree.text(at("kernel/threads-max"), 0444, &threads_max);
+  tree.text(at("kernel/random/uuid"), 0444, &random_uuid);
+  tree.fixed(at("kernel/random/boot_id"), kernel.options().host_facts.boot_id + "\n");
+  tree.fixed(at("vm/mmap_min_addr"), fmt::format("{}\n", kernel.platform().min_address()));
+  tree.text(at("fs/file-nr"), 0444, &file_nr);
+  for (Fixed const& f : fixed_values) tree.fixed(at(f.path), fmt::format("{}\n", f.value));
+}
+
+}  // namespace cofferdam::fs::proc
