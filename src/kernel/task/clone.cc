@@ -88,6 +88,10 @@ void copy_private(Task& parent, Task& child, CloneArguments const& a) {
   c.affinity = p.affinity;
   c.nice = p.nice;
   c.scheduling_policy = p.scheduling_policy;
+  c.io_priority = p.io_priority;
+  c.personality = p.personality;
+  c.memory_policy = p.memory_policy;
+  c.memory_nodes = p.memory_nodes;
   c.scheduling_priority = p.scheduling_priority;
   if (a.flags & CLONE_CHILD_CLEARTID) c.clear_child_tid = a.child_tid.address().value;
 }

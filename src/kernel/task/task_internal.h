@@ -69,6 +69,10 @@ struct Task::Implementation {
   std::vector<uint64_t> affinity;  // sched_setaffinity; empty: all
   int nice = 0;
   int scheduling_policy = 0, scheduling_priority = 0;
+  int io_priority = 0;         // ioprio_set(2)
+  uint32_t personality = 0;    // personality(2)
+  int memory_policy = 0;       // set_mempolicy(2)
+  uint64_t memory_nodes = 0;
   Nanoseconds start_time_ns = 0;  // host CLOCK_MONOTONIC
 };
 

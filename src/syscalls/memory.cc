@@ -1,0 +1,91 @@
+// The address space: mmap(2) and its kin. Rules and errors: kernel/mm.
+#include <sys/mman.h>
+
+#include "kernel/mm/memory_manager.h"
+#include "syscalls/handlers_memory.h"
+
+namespace cofferdam::syscalls {
+namespace {
+
+constexpr uint64_t page_mask = 4095;
+
+}  // namespace
+
+Result<uint64_t> sys_mmap(Task& task, uint64_t address, uint64_t length, int protection, int flags, Fd fd,
+                          uint64_t offset) {
+  if (offset & page_mask) return fail(Errno::Inval);
+  kernel::MmapRequest request{.address = address, .length = length, .protection = protection, .flags = flags};
+  if (!(flags & MAP_ANONYMOUS)) {
+    request.file = TRY(task.files()->get(fd.value));
+    request.offset = offset;
+  }
+  return task.mm()->mmap(task, request);
+}
+
+Result<void> sys_munmap(Task& task, uint64_t address, uint64_t length) {
+  return task.mm()->munmap(task, address, length);
+}
+
+Result<void> sys_mprotect(Task& task, uint64_t address, uint64_t length, int protection) {
+  return task.mm()->mprotect(task, address, length, protection);
+}
+
+Result<uint64_t> sys_mremap(Task& task, uint64_t old_address, uint64_t old_length, uint64_t new_length, int flags,
+                            uint64_t new_address) {
+  return task.mm()->mremap(task, old_address, old_length, new_length, flags, new_address);
+}
+
+Result<uint64_t> sys_brk(Task& task, uint64_t new_break) { return task.mm()->brk(task, new_break); }
+
+Result<void> sys_madvise(Task& task, uint64_t address, uint64_t length, int advice) {
+  return task.mm()->madvise(task, address, length, advice);
+}
+
+Result<void> sys_mlock(Task& task, uint64_t address, uint64_t length) {
+  return task.mm()->mlock(task, address, length, 0);
+}
+
+Result<void> sys_mlock2(Task& task, uint64_t address, uint64_t length, int flags) {
+  return task.mm()->mlock(task, address, length, flags);
+}
+
+Result<void> sys_munlock(Task& task, uint64_t address, uint64_t length) {
+  return task.mm()->munlock(task, address, length);
+}
+
+Result<void> sys_mlockall(Task& task, int flags) { return task.mm()->mlockall(task, flags); }
+
+Result<void> sys_munlockall(Task& task) { return task.mm()->munlockall(task); }
+
+Result<void> sys_mincore(Task& task, uint64_t address, uint64_t length, UserAddr vector) {
+  return task.mm()->mincore(task, address, length, vector);
+}
+
+Result<void> sys_msync(Task& task, uint64_t address, uint64_t length, int flags) {
+  return task.mm()->msync(task, address, length, flags);
+}
+
+Result<void> sys_mseal(Task& task, uint64_t address, uint64_t length, uint64_t flags) {
+  if (flags != 0) return fail(Errno::Inval);
+  return task.mm()->seal(task, address, length);
+}
+
+// Deprecated since Linux 3.16; emulated there by mmap(2) of the part, and here too.
+Result<void> sys_remap_file_pages(Task& task, uint64_t address, uint64_t size, uint64_t protection,
+                                  uint64_t page_offset, uint64_t /*flags*/) {
+  if (protection != 0) return fail(Errno::Inval);
+  address &= ~page_mask;
+  size &= ~page_mask;
+  if (size == 0 || address + size <= address || page_offset + (size >> 12) < page_offset) return fail(Errno::Inval);
+  auto vma = task.mm()->find(address);
+  if (!vma || !(vma->flags & MAP_SHARED) || !vma->file || address + size > vma->end) return fail(Errno::Inval);
+  (void)TRY(task.mm()->mmap(task, {.address = address,
+                                   .length = size,
+                                   .protection = vma->protection,
+                                   .flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE | MAP_NONBLOCK,
+                                   .file = vma->file,
+                                   .offset = page_offset << 12}));
+  return {};
+}
+
+}  // namespace cofferdam::syscalls
