@@ -31,6 +31,8 @@ struct IpcState {
   uint64_t allocate_inode() { return next_inode.fetch_add(1, std::memory_order_relaxed); }
   // Pages that the capacities of all pipes allow for (pipe-user-pages-soft of Linux).
   std::atomic<uint64_t> pipe_pages{0};
+  // Files watched by epoll instances (fs.epoll.max_user_watches).
+  std::atomic<uint64_t> epoll_watches{0};
   // Held while the graph of nested epoll instances changes.
   Mutex epoll_nesting;
 };

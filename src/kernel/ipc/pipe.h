@@ -12,14 +12,13 @@
 
 namespace cofferdam::kernel {
 
-class Inode;
 class Task;
 
 // pipe2(2): the read end and the write end. flags: O_NONBLOCK, O_DIRECT.
 Result<std::pair<Ref<File>, Ref<File>>> make_pipe(Task&, int flags);
 
-// open(2) of a FIFO, with the blocking rules of fifo(7). The VFS has checked permissions. ENXIO; RestartSys.
-Result<Ref<File>> open_fifo(Task&, Inode&, Path const&, int flags);
+// open(2) of a FIFO, with the blocking rules of fifo(7): the VFS's FifoOpener. ENXIO; RestartSys.
+Result<Ref<File>> open_fifo(Task&, Path const&, int flags);
 
 bool is_pipe(File const&);
 

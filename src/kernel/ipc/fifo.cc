@@ -1,0 +1,47 @@
+#include "kernel/ipc/pipe_end.h"
+#include "kernel/task/task.h"
+#include "kernel/vfs/dentry.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+Ref<Pipe> pipe_of_inode(Task& task, Inode& inode, Pipe::End end) {
+  return inode.fifo.with([&](Ref<RefCounted>& slot) {
+    auto pipe = ref_cast<Pipe>(slot);
+    if (!pipe) {
+      pipe = new_pipe(task);
+      slot = pipe;
+    }
+    pipe->open_end(end);
+    return pipe;
+  });
+}
+
+// Until an end of the other kind is opened, even if it is closed again at once.
+template <class Generation>
+Result<void> wait_for_partner(Task& task, Pipe& pipe, Generation generation) {
+  uint64_t before = generation();
+  return task.wait_until(pipe.queue, Pipe::partner_event, Deadline::never(), [&] { return generation() != before; });
+}
+
+}  // namespace
+
+Result<Ref<File>> open_fifo(Task& task, Path const& path, int flags) {
+  int access = flags & O_ACCMODE;
+  Pipe::End end = access == O_RDONLY ? Pipe::End::Read : access == O_WRONLY ? Pipe::End::Write : Pipe::End::Both;
+  auto pipe = pipe_of_inode(task, *path.dentry->inode(), end);
+  uint64_t no_writer_yet = 0;
+  bool reader_waits = end == Pipe::End::Read && pipe->writers() == 0;
+  if (reader_waits && (flags & O_NONBLOCK)) no_writer_yet = pipe->writer_generation();
+  // From here on the end is the file's, and given back with it when the open fails.
+  Ref<File> file = make_ref<PipeEnd>(pipe, end, path, flags, 0, no_writer_yet);
+  if (reader_waits && !(flags & O_NONBLOCK))
+    TRY(wait_for_partner(task, *pipe, [&] { return pipe->writer_generation(); }));
+  if (end == Pipe::End::Write && pipe->readers() == 0) {
+    if (flags & O_NONBLOCK) return fail(Errno::NxIo);
+    TRY(wait_for_partner(task, *pipe, [&] { return pipe->reader_generation(); }));
+  }
+  return file;
+}
+
+}  // namespace cofferdam::kernel

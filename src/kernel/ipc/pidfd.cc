@@ -1,0 +1,36 @@
+#include "kernel/ipc/pidfd.h"
+
+#include <fmt/core.h>
+
+#include "kernel/ipc/anonymous_file.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+class PidFile final : public AnonymousFile {
+ public:
+  PidFile(Ref<ThreadGroup> group, int flags)
+      : AnonymousFile("pidfd", O_RDWR | (flags & O_NONBLOCK)), group_(std::move(group)) {}
+
+  Ref<ThreadGroup> const& group() const { return group_; }
+  PollMask poll() override {
+    ProcessLocked locked(group_->kernel());
+    return group_->exited(locked) ? EPOLLIN | EPOLLRDNORM : 0;
+  }
+  WaitQueue* wait_queue() override { return &group_->exit_queue; }
+  std::string fdinfo() override { return fmt::format("Pid:\t{}\nNSpid:\t{}\n", group_->tgid(), group_->tgid()); }
+
+ private:
+  Ref<ThreadGroup> group_;
+};
+
+}  // namespace
+
+Ref<File> make_pidfd(Ref<ThreadGroup> group, int flags) { return make_ref<PidFile>(std::move(group), flags); }
+
+Ref<ThreadGroup> group_of(File& f) {
+  auto* pidfd = dynamic_cast<PidFile*>(&f);
+  return pidfd ? pidfd->group() : Ref<ThreadGroup>();
+}
+
+}  // namespace cofferdam::kernel
