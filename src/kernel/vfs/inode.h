@@ -94,6 +94,11 @@ class Inode : public RefCounted {
   virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) {
     return fail(Errno::Perm);
   }
+  // Told by the VFS after a rename: this inode now stands at (directory, name), instead of at (old_directory, old_name).
+  virtual void on_moved(Inode& /*old_directory*/, std::string_view /*old_name*/, Inode& /*directory*/,
+                        std::string_view /*name*/) {}
+  // Told by the VFS: the name was taken away by unlink, rmdir or a rename onto it.
+  virtual void on_name_removed(Inode& /*directory*/, std::string_view /*name*/) {}
   virtual Result<Ref<Inode>> tmpfile(NewInode const&) { return fail(Errno::OpNotSupp); }
 
   // Symbolic links. A magic link (/proc/PID/fd/N, …/exe, …/cwd) gives a Path instead of text. File systems whose links

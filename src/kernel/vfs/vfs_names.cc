@@ -117,6 +117,7 @@ Result<void> Vfs::unlink(Task& task, Path const& start, std::string_view path) {
   if (child->is_directory()) return fail(Errno::IsDir);
   if (child->is_mountpoint()) return fail(Errno::Busy);
   TRY(parent.unlink(at.name, *child->inode()));
+  child->inode()->on_name_removed(parent, at.name);
   state_->dentries.remove(*child, true);
   return {};
 }
@@ -136,6 +137,7 @@ Result<void> Vfs::rmdir(Task& task, Path const& start, std::string_view path) {
   WriteLock victim_lock(victim.directory_lock());
   TRY(parent.rmdir(at.name, victim));
   victim.set_removed();
+  victim.on_name_removed(parent, at.name);
   state_->dentries.remove(*child, true);
   return {};
 }

@@ -126,6 +126,10 @@ Result<void> Vfs::rename(Task& task, Path const& old_start, std::string_view old
   } else {
     TRY(old_directory.rename(from.name, new_directory, to.name, mode));
   }
+  if (!new_dentry->is_negative() && mode != RenameMode::Exchange)
+    new_dentry->inode()->on_name_removed(new_directory, to.name);
+  old_dentry->inode()->on_moved(old_directory, from.name, new_directory, to.name);
+  if (mode == RenameMode::Exchange) new_dentry->inode()->on_moved(new_directory, to.name, old_directory, from.name);
   if (mode == RenameMode::Exchange)
     state_->dentries.exchange(*old_dentry, *new_dentry);
   else

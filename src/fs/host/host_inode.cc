@@ -1,0 +1,465 @@
+#include "fs/host/host_inode.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "kernel/task/task.h"
+#include "kernel/vfs/path.h"
+
+namespace cofferdam::fs::host {
+namespace {
+
+timespec to_timespec(statx_timestamp const& t) { return {.tv_sec = t.tv_sec, .tv_nsec = static_cast<long>(t.tv_nsec)}; }
+
+bool out_of_descriptors(Error const& e) { return e == Errno::MFile || e == Errno::NFile; }
+
+// Opens with the descriptor cache as reserve.
+template <class Open>
+auto open_with_reserve(HostFileSystem& fs, Open&& open) -> decltype(open()) {
+  auto fd = open();
+  if (fd || !out_of_descriptors(fd.error())) return fd;
+  fs.drop_all_fds();
+  return open();
+}
+
+}  // namespace
+
+HostInode::HostInode(HostFileSystem& fs, struct ::statx const& s, uint64_t device, Ref<HostInode> parent,
+                     std::string_view name)
+    : Inode(fs),
+      fs_(fs),
+      device_(device),
+      number_(s.stx_ino),
+      device_major_(s.stx_dev_major),
+      device_minor_(s.stx_dev_minor),
+      type_(s.stx_mode & S_IFMT),
+      place_{std::move(parent), std::string(name)} {
+  MutexLock lock(mutex_);
+  store(s);
+}
+
+HostInode::~HostInode() {
+  fs_.drop_fd(*this);
+  fs_.forget(*this);
+}
+
+// As Dentry: chains of directories that only their children hold may be long.
+void HostInode::last_ref_dropped() {
+  HostInode* inode = this;
+  Ref<FileSystem> keep(&fs_);  // the last inode may hold the last reference to its file system
+  while (inode != nullptr) {
+    HostInode* parent = nullptr;
+    {
+      MutexLock lock(inode->mutex_);
+      parent = inode->place_.parent.release();
+    }
+    delete inode;
+    if (parent == nullptr) return;
+    if (parent->ref_count() != 1) {
+      parent->unref();
+      return;
+    }
+    inode = parent;
+  }
+}
+
+// ---- where it is
+
+std::optional<HostInode::Place> HostInode::place() const {
+  MutexLock lock(mutex_);
+  if (place_.parent) return place_;
+  return std::nullopt;
+}
+
+void HostInode::add_place(Ref<HostInode> parent, std::string_view name) {
+  Ref<HostInode> unused;
+  MutexLock lock(mutex_);
+  if (place_.parent == parent && place_.name == name) return;
+  if (!place_.parent) {
+    place_ = {std::move(parent), std::string(name)};
+    return;
+  }
+  if (!more_places_) more_places_ = std::make_unique<std::vector<Place>>();
+  for (auto const& p : *more_places_)
+    if (p.parent == parent && p.name == name) return;
+  constexpr size_t enough = 16;
+  if (more_places_->size() < enough) more_places_->push_back({std::move(parent), std::string(name)});
+}
+
+void HostInode::on_moved(Inode& old_directory, std::string_view old_name, Inode& directory, std::string_view name) {
+  on_name_removed(old_directory, old_name);
+  add_place(Ref<HostInode>(dynamic_cast<HostInode*>(&directory)), name);
+}
+
+void HostInode::on_name_removed(Inode& directory, std::string_view name) {
+  Place removed;  // released after the lock
+  MutexLock lock(mutex_);
+  stale_ = true;
+  if (more_places_) {
+    auto it = std::find_if(more_places_->begin(), more_places_->end(),
+                           [&](Place const& p) { return p.parent.get() == &directory && p.name == name; });
+    if (it != more_places_->end()) {
+      removed = std::move(*it);
+      more_places_->erase(it);
+      return;
+    }
+  }
+  if (place_.parent.get() != &directory || place_.name != name) return;
+  removed = std::exchange(place_, {});
+  if (more_places_ && !more_places_->empty()) {
+    place_ = std::move(more_places_->back());
+    more_places_->pop_back();
+  }
+}
+
+bool HostInode::is_this(struct ::statx const& s) const {
+  return s.stx_ino == number_ && s.stx_dev_major == device_major_ && s.stx_dev_minor == device_minor_ &&
+         (s.stx_mode & S_IFMT) == type_;
+}
+
+// ---- descriptors
+
+// Opens (parent, name) and makes sure that it is this inode.
+Result<Ref<SharedFd>> HostInode::open_below(HostInode& parent, std::string const& name, int flags) {
+  auto above = TRY(parent.directory_fd());
+  auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_at(above->get(), name, flags); }));
+  if (!is_this(TRY(cofferdam::host::stat_at(fd.get(), "")))) return fail(Errno::Stale);
+  return make_ref<SharedFd>(std::move(fd));
+}
+
+Result<Ref<SharedFd>> HostInode::directory_fd() {
+  // Upwards to a directory whose descriptor is at hand, then down again, opening each: no recursion, however deep.
+  std::vector<Ref<HostInode>> chain;
+  Ref<SharedFd> fd;
+  for (Ref<HostInode> at(this);;) {
+    if (at->type_ != S_IFDIR) return fail(Errno::NotDir);
+    fd = fs_.kept_fd(*at, false);
+    if (fd) break;
+    auto where = at->place();
+    if (!where) {
+      if (at->number_ != fs_.root_stat().stx_ino) return fail(Errno::NoEnt);
+      fd = fs_.root_fd();
+      break;
+    }
+    chain.push_back(at);
+    at = where->parent;
+  }
+  while (!chain.empty()) {
+    HostInode& at = *chain.back();
+    auto where = at.place();
+    if (!where) return fail(Errno::NoEnt);
+    auto opened = TRY(
+        open_with_reserve(fs_, [&] { return cofferdam::host::open_at(fd->get(), where->name, O_PATH | O_DIRECTORY); }));
+    if (!at.is_this(TRY(cofferdam::host::stat_at(opened.get(), "")))) return fail(Errno::Stale);
+    fd = make_ref<SharedFd>(std::move(opened));
+    fs_.keep_fd(at, fd, false);
+    chain.pop_back();
+  }
+  return fd;
+}
+
+Result<Ref<SharedFd>> HostInode::data_fd(bool writable) {
+  if (auto kept = fs_.kept_fd(*this, writable)) return kept;
+  auto where = place();
+  if (!where) {
+    if (number_ != fs_.root_stat().stx_ino) return fail(Errno::NoEnt);
+    int mode = TRY(cofferdam::host::access_mode(fs_.root_fd()->get()));
+    if (mode == O_PATH || (writable && mode == O_RDONLY)) return fail(Errno::Acces);
+    return fs_.root_fd();
+  }
+  auto fd = open_below(*where->parent, where->name, writable ? O_RDWR : O_RDONLY);
+  if (!fd && writable && fd.error() == Errno::Acces) fd = open_below(*where->parent, where->name, O_WRONLY);
+  if (fd) fs_.keep_fd(*this, *fd, writable);
+  return fd;
+}
+
+Result<Ref<SharedFd>> HostInode::xattr_fd() {
+  if (type_ == S_IFREG) return data_fd(false);
+  if (type_ != S_IFDIR) return fail(Errno::OpNotSupp);
+  auto directory = TRY(directory_fd());
+  return make_ref<SharedFd>(TRY(cofferdam::host::open_self(directory->get())));
+}
+
+template <class F>
+Result<void> HostInode::at_place(F&& f) {
+  if (auto where = place()) {
+    auto above = TRY(where->parent->directory_fd());
+    return f(above->get(), std::string_view(where->name));
+  }
+  if (auto kept = fs_.kept_fd(*this, false)) return f(kept->get(), std::string_view());
+  if (number_ == fs_.root_stat().stx_ino) return f(fs_.root_fd()->get(), std::string_view());
+  return fail(Errno::NoEnt);
+}
+
+// ---- attributes
+
+void HostInode::store(struct ::statx const& s) {
+  data_ = {.size = s.stx_size,
+           .blocks = s.stx_blocks,
+           .rdev = makedev(s.stx_rdev_major, s.stx_rdev_minor),
+           .nlink = s.stx_nlink,
+           .uid = s.stx_uid,
+           .gid = s.stx_gid,
+           .block_size = s.stx_blksize,
+           .statx_attributes = static_cast<uint32_t>(s.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)),
+           .accessed = s.stx_atime,
+           .modified = s.stx_mtime,
+           .changed = s.stx_ctime,
+           .born = s.stx_btime,
+           .mode = s.stx_mode,
+           .has_born = (s.stx_mask & STATX_BTIME) != 0};
+  stale_ = false;
+  note_mode(s.stx_mode);
+}
+
+Attributes HostInode::as_attributes() const {
+  Attributes a;
+  a.device = device_;
+  a.inode = number_;
+  a.mode = data_.mode;
+  a.link_count = data_.nlink;
+  a.uid = data_.uid;
+  a.gid = data_.gid;
+  a.special_device = data_.rdev;
+  a.size = data_.size;
+  a.blocks = data_.blocks;
+  a.block_size = data_.block_size;
+  a.accessed = to_timespec(data_.accessed);
+  a.modified = to_timespec(data_.modified);
+  a.changed = to_timespec(data_.changed);
+  if (data_.has_born) a.born = to_timespec(data_.born);
+  a.statx_attributes = data_.statx_attributes;
+  return a;
+}
+
+Result<struct ::statx> HostInode::ask_host() {
+  std::optional<struct ::statx> found;
+  TRY(at_place([&](int fd, std::string_view name) -> Result<void> {
+    found = TRY(cofferdam::host::stat_at(fd, name));
+    return {};
+  }));
+  return *found;
+}
+
+Result<Attributes> HostInode::attributes() {
+  {
+    MutexLock lock(mutex_);
+    if (fs_.exclusive() && !stale_ && !mapped_writable_) return as_attributes();
+  }
+  auto s = ask_host();
+  MutexLock lock(mutex_);
+  if (s && is_this(*s)) {
+    store(*s);
+  } else if (place_.parent && fs_.exclusive()) {
+    return s ? fail(Errno::Stale) : Result<Attributes>(std::unexpected(s.error()));
+  } else if (!place_.parent) {
+    data_.nlink = 0;  // removed, and no descriptor is left to ask by
+  }
+  return as_attributes();
+}
+
+Result<Attributes> HostInode::attributes_by(int fd) {
+  {
+    MutexLock lock(mutex_);
+    if (fs_.exclusive() && !stale_ && !mapped_writable_) return as_attributes();
+  }
+  auto s = TRY(cofferdam::host::stat_at(fd, ""));
+  MutexLock lock(mutex_);
+  store(s);
+  return as_attributes();
+}
+
+bool HostInode::revalidate() {
+  auto where = place();
+  if (!where) return true;
+  auto above = where->parent->directory_fd();
+  if (!above) return false;
+  auto s = cofferdam::host::stat_at((*above)->get(), where->name);
+  if (!s || !is_this(*s)) return false;
+  MutexLock lock(mutex_);
+  store(*s);
+  return true;
+}
+
+void HostInode::note_change() {
+  MutexLock lock(mutex_);
+  stale_ = true;
+}
+
+void HostInode::note_size(uint64_t at_least) {
+  MutexLock lock(mutex_);
+  stale_ = true;
+  data_.size = std::max(data_.size, at_least);
+}
+
+void HostInode::note_truncated(uint64_t size) {
+  MutexLock lock(mutex_);
+  stale_ = true;
+  data_.size = size;
+}
+
+void HostInode::note_mapped_writable() {
+  MutexLock lock(mutex_);
+  mapped_writable_ = true;
+}
+
+Result<void> HostInode::set_attributes(AttributeChange const& change, Task&) {
+  if (change.size) {
+    auto fd = TRY(data_fd(true));
+    TRY(cofferdam::host::truncate_file(fd->get(), *change.size));
+    note_truncated(*change.size);
+  }
+  auto done = at_place([&](int fd, std::string_view name) -> Result<void> {
+    if (change.uid || change.gid)
+      TRY(cofferdam::host::change_owner_at(fd, name, change.uid.value_or(static_cast<uid_t>(-1)),
+                                           change.gid.value_or(static_cast<gid_t>(-1))));
+    if (change.mode) TRY(cofferdam::host::change_mode_at(fd, name, *change.mode));
+    if (change.accessed || change.modified) {
+      auto host_time = [](std::optional<AttributeChange::Time> const& t) {
+        if (!t) return timespec{.tv_sec = 0, .tv_nsec = UTIME_OMIT};
+        return t->now ? timespec{.tv_sec = 0, .tv_nsec = UTIME_NOW} : t->value;
+      };
+      timespec const times[2] = {host_time(change.accessed), host_time(change.modified)};
+      TRY(cofferdam::host::change_times_at(fd, name, times));
+    }
+    return {};
+  });
+  note_change();
+  if (change.mode || change.uid || change.gid) (void)attributes();  // refreshes the mode hint
+  return done;
+}
+
+// ---- names
+
+Result<Ref<Inode>> HostInode::lookup(std::string_view name) {
+  auto fd = TRY(directory_fd());
+  auto s = TRY(cofferdam::host::stat_at(fd->get(), name));
+  return Ref<Inode>(fs_.inode_for(s, Ref<HostInode>(this), name));
+}
+
+// After the host made (directory, name): owner and mode as wanted, and the inode for it.
+Result<Ref<Inode>> HostInode::adopt_new(int directory, std::string_view name, NewInode const& wanted) {
+  note_change();
+  auto s = TRY(cofferdam::host::stat_at(directory, name));
+  bool changed = false;
+  if (s.stx_uid != wanted.uid || s.stx_gid != wanted.gid) {
+    TRY(cofferdam::host::change_owner_at(directory, name, wanted.uid, wanted.gid));
+    changed = true;
+  }
+  bool special_bits = (wanted.mode & (S_ISUID | S_ISGID)) != 0;
+  if (!S_ISLNK(wanted.mode) && ((s.stx_mode & 07777) != (wanted.mode & 07777) || (changed && special_bits))) {
+    TRY(cofferdam::host::change_mode_at(directory, name, wanted.mode & 07777));
+    changed = true;
+  }
+  if (changed) s = TRY(cofferdam::host::stat_at(directory, name));
+  return Ref<Inode>(fs_.inode_for(s, Ref<HostInode>(this), name));
+}
+
+Result<Ref<Inode>> HostInode::create(std::string_view name, NewInode const& wanted) {
+  auto fd = TRY(directory_fd());
+  mode_t bits = wanted.mode & 07777;
+  if (S_ISDIR(wanted.mode)) {
+    TRY(cofferdam::host::make_directory_at(fd->get(), name, bits));
+  } else if (S_ISREG(wanted.mode)) {
+    // Most new files are written at once: the descriptor that makes the file is kept for that.
+    auto made = TRY(open_with_reserve(
+        fs_, [&] { return cofferdam::host::open_at(fd->get(), name, O_RDWR | O_CREAT | O_EXCL, bits); }));
+    auto inode = TRY(adopt_new(fd->get(), name, wanted));
+    if (auto* host = dynamic_cast<HostInode*>(inode.get()))
+      fs_.keep_fd(*host, make_ref<SharedFd>(std::move(made)), true);
+    return inode;
+  } else {
+    TRY(cofferdam::host::make_node_at(fd->get(), name, wanted.mode, wanted.special_device));
+  }
+  return adopt_new(fd->get(), name, wanted);
+}
+
+Result<Ref<Inode>> HostInode::symlink(std::string_view name, std::string_view target, NewInode const& wanted) {
+  auto fd = TRY(directory_fd());
+  TRY(cofferdam::host::make_symlink_at(target, fd->get(), name));
+  return adopt_new(fd->get(), name, wanted);
+}
+
+Result<void> HostInode::link(std::string_view name, Inode& target) {
+  auto* victim = dynamic_cast<HostInode*>(&target);
+  if (victim == nullptr) return fail(Errno::XDev);
+  auto fd = TRY(directory_fd());
+  TRY(victim->at_place([&](int old_directory, std::string_view old_name) {
+    return cofferdam::host::link_at(old_directory, old_name, fd->get(), name);
+  }));
+  fs_.note_multiple_names(*victim);
+  victim->add_place(Ref<HostInode>(this), name);
+  victim->note_change();
+  note_change();
+  return {};
+}
+
+Result<void> HostInode::unlink(std::string_view name, Inode&) {
+  auto fd = TRY(directory_fd());
+  TRY(cofferdam::host::unlink_at(fd->get(), name, false));
+  note_change();
+  return {};
+}
+
+Result<void> HostInode::rmdir(std::string_view name, Inode& victim) {
+  auto fd = TRY(directory_fd());
+  TRY(cofferdam::host::unlink_at(fd->get(), name, true));
+  note_change();
+  if (auto* host = dynamic_cast<HostInode*>(&victim)) host->note_change();
+  return {};
+}
+
+Result<void> HostInode::rename(std::string_view old_name, Inode& new_directory, std::string_view name,
+                               RenameMode mode) {
+  auto* to = dynamic_cast<HostInode*>(&new_directory);
+  if (to == nullptr) return fail(Errno::XDev);
+  auto fd = TRY(directory_fd());
+  auto to_fd = TRY(to->directory_fd());
+  unsigned flags = 0;
+  if (mode == RenameMode::NoReplace) flags = RENAME_NOREPLACE;
+  if (mode == RenameMode::Exchange) flags = RENAME_EXCHANGE;
+  if (mode == RenameMode::Whiteout) flags = RENAME_WHITEOUT;
+  TRY(cofferdam::host::rename_at(fd->get(), old_name, to_fd->get(), name, flags));
+  note_change();
+  to->note_change();
+  return {};
+}
+
+Result<std::string> HostInode::link_text() {
+  std::string text;
+  TRY(at_place([&](int fd, std::string_view name) -> Result<void> {
+    text = TRY(cofferdam::host::read_link_at(fd, name));
+    return {};
+  }));
+  return text;
+}
+
+// ---- extended attributes
+
+Result<std::string> HostInode::get_xattr(std::string_view name) {
+  auto fd = TRY(xattr_fd());
+  return cofferdam::host::get_xattr(fd->get(), std::string(name));
+}
+
+Result<void> HostInode::set_xattr(std::string_view name, std::string_view value, int flags) {
+  auto fd = TRY(xattr_fd());
+  note_change();
+  return cofferdam::host::set_xattr(fd->get(), std::string(name), value, flags);
+}
+
+Result<void> HostInode::remove_xattr(std::string_view name) {
+  auto fd = TRY(xattr_fd());
+  note_change();
+  return cofferdam::host::remove_xattr(fd->get(), std::string(name));
+}
+
+Result<std::vector<std::string>> HostInode::list_xattr() {
+  auto fd = xattr_fd();
+  if (!fd && fd.error() == Errno::OpNotSupp) return std::vector<std::string>();
+  return cofferdam::host::list_xattr(TRY(std::move(fd))->get());
+}
+
+}  // namespace cofferdam::fs::host
