@@ -1,4 +1,6 @@
 // execve(2): the point of no return and what survives it.
+#include <sys/personality.h>
+
 #include "base/log.h"
 #include "kernel/cred/exec_credentials.h"
 #include "kernel/kernel.h"
@@ -95,7 +97,8 @@ Result<void> execute(Task& task, Ref<File> executable, std::string path, std::ve
                                   .credentials = credentials,
                                   .secure = secure,
                                   .stack_limit = limits.current(RLIMIT_STACK),
-                                  .address_space_limit = limits.current(RLIMIT_AS)}));
+                                  .address_space_limit = limits.current(RLIMIT_AS),
+                                  .randomize = !(task.implementation().personality & ADDR_NO_RANDOMIZE)}));
   TRY(become_only_thread(task));
 
   release_mm_of_task(task);
