@@ -56,6 +56,8 @@ class Terminal : public RefCounted {
   // The line is gone (the master closed, vhangup(2)): SIGHUP and SIGCONT to the session leader; nobody is controlled
   // any more.
   void hang_up_session();
+  // Its last file was closed: it controls nobody any more, and nobody is told.
+  void forget_session();
 
  private:
   friend void disassociate_terminal(ThreadGroup&, ProcessLocked const&);

@@ -177,6 +177,16 @@ void Terminal::hang_up_session() {
   (void)leader->send_signal(SignalInfo::from_kernel(SIGCONT), lock);
 }
 
+void Terminal::forget_session() {
+  ProcessLocked lock(kernel_);
+  if (session_ == 0) return;
+  for (Ref<ThreadGroup> const& group : kernel_.pids().groups(lock)) {
+    Session* session = session_of_group(*group, lock);
+    if (session && session->controlling_terminal == this) session->controlling_terminal = {};
+  }
+  session_ = foreground_ = 0;
+}
+
 void disassociate_terminal(ThreadGroup& group, ProcessLocked const& lock) {
   Session* session = session_of_group(group, lock);
   if (!session || session->id() != group.tgid()) return;

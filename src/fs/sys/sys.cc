@@ -1,0 +1,163 @@
+#include "fs/sys/sys.h"
+
+#include <linux/magic.h>
+
+#include <fmt/core.h>
+
+#include "kernel/kernel.h"
+#include "kernel/vfs/pseudo_fs.h"
+
+namespace cofferdam::fs::sys {
+
+using namespace kernel;
+
+namespace {
+
+constexpr uint64_t page = 4096;
+
+// Adds files that hold a line each; what the host does not tell is left out.
+class Planter {
+ public:
+  Planter(PseudoTreeBuilder& tree) : tree_(tree) {}
+  void line(std::string const& path, std::string_view text) {
+    if (!text.empty()) tree_.fixed(path, text == "\n" ? "\n" : fmt::format("{}\n", text), 0444, page);
+  }
+  void directory(std::string_view path) { tree_.directory(path); }
+  void link(std::string_view path, std::string target) { tree_.symlink(path, std::move(target)); }
+
+ private:
+  PseudoTreeBuilder& tree_;
+};
+
+std::string range(size_t count) { return count <= 1 ? "0" : fmt::format("0-{}", count - 1); }
+
+// "3" of two CPUs, "ffffffff,ffffffff" of 64.
+std::string mask(size_t count) {
+  std::string text;
+  for (size_t words = (count + 31) / 32, w = words; w-- > 0;) {
+    size_t const bits = w + 1 == words ? (count - 1) % 32 + 1 : 32;
+    uint32_t const value = bits == 32 ? ~uint32_t{0} : (uint32_t{1} << bits) - 1;
+    text += fmt::format("{}{:x}", text.empty() ? "" : ",", value);
+  }
+  return text;
+}
+
+void add_cache(Planter& plant, std::string const& at, CacheFacts const& c) {
+  plant.line(at + "/level", c.level);
+  plant.line(at + "/type", c.type);
+  plant.line(at + "/size", c.size);
+  plant.line(at + "/coherency_line_size", c.coherency_line_size);
+  plant.line(at + "/number_of_sets", c.number_of_sets);
+  plant.line(at + "/ways_of_associativity", c.ways_of_associativity);
+  plant.line(at + "/physical_line_partition", c.physical_line_partition);
+  plant.line(at + "/shared_cpu_list", c.shared_cpu_list);
+  plant.line(at + "/shared_cpu_map", c.shared_cpu_map);
+  plant.line(at + "/id", c.id);
+}
+
+void add_cpu(Planter& plant, size_t index, CpuFacts const& cpu) {
+  std::string const at = fmt::format("devices/system/cpu/cpu{}", index);
+  if (index != 0) plant.line(at + "/online", "1");
+  plant.line(at + "/topology/core_id", cpu.core_id);
+  plant.line(at + "/topology/physical_package_id", cpu.package_id);
+  plant.line(at + "/topology/core_cpus_list", cpu.core_cpus_list);
+  plant.line(at + "/topology/thread_siblings_list", cpu.core_cpus_list);
+  plant.line(at + "/topology/package_cpus_list", cpu.package_cpus_list);
+  plant.line(at + "/topology/core_siblings_list", cpu.package_cpus_list);
+  for (size_t i = 0; i < cpu.caches.size(); ++i)
+    add_cache(plant, fmt::format("{}/cache/index{}", at, i), cpu.caches[i]);
+}
+
+void add_cpus(Planter& plant, Kernel& kernel) {
+  size_t const count = static_cast<size_t>(std::max(1, kernel.platform().cpu_count()));
+  std::vector<CpuFacts> const& facts = kernel.options().host_facts.cpus;
+  std::string const base = "devices/system/cpu";
+  for (std::string_view name : {"/online", "/possible", "/present"}) plant.line(base + std::string(name), range(count));
+  plant.line(base + "/offline", "\n");
+  plant.line(base + "/kernel_max", "8191");
+  plant.line(base + "/isolated", "\n");
+  plant.line(base + "/smt/active", "0");
+  plant.line(base + "/smt/control", "notsupported");
+  for (size_t i = 0; i < count; ++i) add_cpu(plant, i, i < facts.size() ? facts[i] : CpuFacts{});
+}
+
+void add_node(Planter& plant, PseudoTreeBuilder& tree, Kernel& kernel) {
+  size_t const count = static_cast<size_t>(std::max(1, kernel.platform().cpu_count()));
+  std::string const base = "devices/system/node";
+  for (std::string_view name : {"/online", "/possible", "/has_cpu", "/has_memory", "/has_normal_memory"})
+    plant.line(base + std::string(name), "0");
+  plant.line(base + "/node0/cpulist", range(count));
+  plant.line(base + "/node0/cpumap", mask(count));
+  plant.line(base + "/node0/distance", "10");
+  for (size_t i = 0; i < count; ++i)
+    tree.symlink(fmt::format("{}/node0/cpu{}", base, i), fmt::format("../../cpu/cpu{}", i));
+}
+
+void add_huge_pages(Planter& plant, HostFacts const& facts) {
+  std::string const base = "kernel/mm/transparent_hugepage";
+  plant.line(base + "/enabled", facts.huge_pages);
+  plant.line(base + "/hpage_pmd_size", facts.huge_page_size);
+  plant.line(base + "/defrag", "always defer defer+madvise [madvise] never");
+  plant.line(base + "/shmem_enabled", "always within_size advise [never] deny force");
+  plant.line(base + "/use_zero_page", "1");
+  for (std::string_view name :
+       {"nr_hugepages", "free_hugepages", "resv_hugepages", "surplus_hugepages", "nr_overcommit_hugepages"})
+    plant.line(fmt::format("kernel/mm/hugepages/hugepages-2048kB/{}", name), "0");
+}
+
+void add_loopback(Planter& plant) {
+  std::string const at = "devices/virtual/net/lo";
+  struct {
+    std::string_view name, value;
+  } const rows[] = {{"addr_assign_type", "0"},
+                    {"addr_len", "6"},
+                    {"address", "00:00:00:00:00:00"},
+                    {"broadcast", "00:00:00:00:00:00"},
+                    {"carrier", "1"},
+                    {"dev_id", "0x0"},
+                    {"dormant", "0"},
+                    {"flags", "0x9"},
+                    {"ifindex", "1"},
+                    {"iflink", "1"},
+                    {"link_mode", "0"},
+                    {"mtu", "65536"},
+                    {"operstate", "unknown"},
+                    {"tx_queue_len", "1000"},
+                    {"type", "772"}};
+  for (auto const& row : rows) plant.line(fmt::format("{}/{}", at, row.name), row.value);
+  for (std::string_view name :
+       {"rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "tx_bytes", "tx_packets", "tx_errors", "tx_dropped"})
+    plant.line(fmt::format("{}/statistics/{}", at, name), "0");
+  plant.link("class/net/lo", "../../devices/virtual/net/lo");
+}
+
+class SysFileSystem final : public PseudoFileSystem {
+ public:
+  explicit SysFileSystem(Kernel& kernel) : PseudoFileSystem(kernel, "sysfs", SYSFS_MAGIC) {}
+  std::string source() const override { return "sysfs"; }
+  Ref<Inode> root() override {
+    PseudoTreeBuilder tree(*this, 1);
+    Planter plant(tree);
+    for (std::string_view name : {"block", "bus", "class/net", "class/block", "class/tty", "class/mem", "dev/block",
+                                  "dev/char", "devices/system", "devices/virtual", "firmware", "fs/cgroup",
+                                  "hypervisor", "kernel/mm", "kernel/security", "module", "power"})
+      plant.directory(name);
+    add_cpus(plant, kernel());
+    add_node(plant, tree, kernel());
+    add_huge_pages(plant, kernel().options().host_facts);
+    add_loopback(plant);
+    return tree.root();
+  }
+};
+
+Result<Ref<FileSystem>> create(Kernel& kernel, Task*, std::string_view, std::string_view) {
+  return Ref<FileSystem>(make_ref<SysFileSystem>(kernel));
+}
+
+}  // namespace
+
+FileSystemType file_system_type() {
+  return {.name = "sysfs", .nodev = true, .user_mountable = true, .create = &create};
+}
+
+}  // namespace cofferdam::fs::sys
