@@ -113,6 +113,16 @@ Result<Attributes> PipeEnd::attributes() {
   return a;
 }
 
+Result<Ref<File>> PipeEnd::reopen(Task&, int flags) {
+  int access = flags & O_ACCMODE;
+  Pipe::End end = access == O_RDONLY ? Pipe::End::Read : access == O_WRONLY ? Pipe::End::Write : Pipe::End::Both;
+  pipe_->open_end(end);
+  auto file = make_ref<PipeEnd>(pipe_, end, Path(), flags, inode_number_, 0);
+  file->owner_uid = owner_uid;
+  file->owner_gid = owner_gid;
+  return file;
+}
+
 PollMask PipeEnd::poll() { return pipe_->poll(end_, seen_writer_generation_); }
 
 std::string PipeEnd::anonymous_name() const { return fmt::format("pipe:[{}]", inode_number_); }

@@ -16,6 +16,7 @@ class PipeEnd final : public File {
   Result<size_t> write(Task&, IoSource&, uint64_t, IoOptions) override;
   Result<uint64_t> ioctl(Task&, uint32_t request, uint64_t argument) override;
   Result<Attributes> attributes() override;
+  Result<Ref<File>> reopen(Task&, int flags) override;  // by /proc/PID/fd; FIFOs are opened by their path
   PollMask poll() override;
   WaitQueue* wait_queue() override { return &pipe_->queue; }
   std::string anonymous_name() const override;

@@ -1,0 +1,57 @@
+// Inherited host descriptors: the container's standard streams.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "host/fd.h"
+
+namespace cofferdam::host {
+
+struct StreamKind {
+  mode_t mode = 0;  // type and permission bits
+  uint64_t special_device = 0;
+  uint64_t size = 0;
+  bool terminal = false;
+  int access = 0;  // O_RDONLY, O_WRONLY, O_RDWR
+};
+Result<StreamKind> stream_kind(int fd);
+
+// A description of our own of the same pipe or terminal, not blocking: O_NONBLOCK on the inherited one would reach
+// whoever else holds it. Only while /proc is there; fails for sockets.
+Result<OwnedFd> reopen_nonblocking(int fd);
+
+Result<uint64_t> seek_stream(int fd, int64_t offset, int whence);
+
+// The terminal calls that a guest may make on an inherited terminal, and no others.
+enum class TerminalGet : uint32_t {
+  Attributes = 0x5401,
+  Attributes2 = 0x802c542a,
+  WindowSize = 0x5413,
+  InputQueue = 0x541b,
+  OutputQueue = 0x5411
+};
+enum class TerminalSet : uint32_t {
+  Attributes = 0x5402,
+  AttributesWait = 0x5403,
+  AttributesFlush = 0x5404,
+  Attributes2 = 0x402c542b,
+  Attributes2Wait = 0x402c542c,
+  Attributes2Flush = 0x402c542d,
+  WindowSize = 0x5414
+};
+enum class TerminalAct : uint32_t { SendBreak = 0x5409, Flow = 0x540a, Flush = 0x540b };
+inline constexpr size_t terminal_argument_max = 44;
+// How many bytes the call passes.
+size_t terminal_argument_size(TerminalGet);
+size_t terminal_argument_size(TerminalSet);
+Result<void> terminal_get(int fd, TerminalGet, std::array<std::byte, terminal_argument_max>&);
+Result<void> terminal_set(int fd, TerminalSet, std::array<std::byte, terminal_argument_max> const&);
+Result<void> terminal_act(int fd, TerminalAct, int argument);
+
+}  // namespace cofferdam::host
