@@ -43,7 +43,6 @@ Result<void> sys_finit_module(Task&);
 Result<void> sys_delete_module(Task&);
 Result<void> sys_iopl(Task&, uint32_t level);
 Result<void> sys_ioperm(Task&, uint64_t from, uint64_t count, int on);
-Result<void> sys_vhangup(Task&);
 Result<void> sys_bpf(Task&, int command);
 
 // Scheduling.

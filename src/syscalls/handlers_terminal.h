@@ -5,4 +5,6 @@
 
 namespace cofferdam::syscalls {
 
+Result<void> sys_vhangup(Task&);
+
 }  // namespace cofferdam::syscalls

@@ -168,7 +168,6 @@ Result<void> sys_ioperm(Task&, uint64_t from, uint64_t count, int on) {
   if (!on) return {};
   return fail(Errno::Perm);
 }
-Result<void> sys_vhangup(Task&) { return fail(Errno::Perm); }
 Result<void> sys_bpf(Task&, int) { return fail(Errno::Perm); }
 
 }  // namespace cofferdam::syscalls

@@ -59,8 +59,7 @@ class Pty final : public Terminal {
   void set_exclusive(bool);
   bool exclusive() const;
   void inject(uint8_t);  // TIOCSTI
-  // vhangup(2), and the end of the master: slaves that are open now read end of file.
-  void hang_up();
+  void hang_up() override;
 
   void master_closed();
   void slave_file_closed();
