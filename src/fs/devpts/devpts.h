@@ -11,14 +11,13 @@ namespace cofferdam::fs::devpts {
 
 kernel::FileSystemType file_system_type();
 
-// A pair for the container's own terminal, made without a task: the slave is `name` in the instance and unlocked.
+// The container's own terminal, made without a task: a pair in the first devpts of the kernel's root mounts.
 struct TerminalPair {
   Ref<kernel::Pty> pty;
   Ref<kernel::File> master;  // the pair lives as long as it
-  Ref<kernel::Inode> slave;
-  std::string name;
+  Ref<kernel::File> slave;   // open for reading and writing
 };
-// EINVAL when the file system is no devpts; ENOSPC.
-Result<TerminalPair> make_terminal(kernel::FileSystem&, uid_t, gid_t);
+// The slave's node belongs to uid and, where the mount does not say otherwise, gid. ENODEV without a devpts; ENOSPC.
+Result<TerminalPair> make_terminal(kernel::Kernel&, uid_t, gid_t);
 
 }  // namespace cofferdam::fs::devpts

@@ -1,8 +1,10 @@
 #include "kernel/terminal/host_terminal.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "host/terminal.h"
 
@@ -12,34 +14,36 @@ namespace {
 // The host tells nobody but the foreground of its own session of a new size, so it is asked for.
 constexpr int window_check_ms = 500;
 constexpr size_t chunk_size = 4096;
+constexpr size_t write_size = 1024;  // so that a terminal that is ready takes it without blocking
 
 }  // namespace
 
 struct HostTerminal::State final : Waiter {
   Ref<Pty> pty;
   Ref<File> master;
-  host::OwnedFd host_side, wakeup;
+  host::OwnedFd in, separate_out, wakeup;
+  bool follows_window = false;
   std::atomic<bool> ending{false};
   std::thread thread;
 
+  int out() const { return separate_out ? separate_out.get() : in.get(); }
   void on_event(PollMask) override { host::ring_wakeup(wakeup.get()); }
 
   void follow_window() {
-    if (auto size = host::terminal_window_size(host_side.get())) pty->set_window_size(*size);
+    if (!follows_window) return;
+    if (auto size = host::terminal_window_size(out())) pty->set_window_size(*size);
   }
 
-  // From the guest to the host. false: the host's side is gone.
+  // From the guest to the host. false: the host's side is gone, or takes nothing while the end waits.
   bool write_out(std::span<std::byte const> bytes) {
+    int patience = 1000 / window_check_ms;
     while (!bytes.empty()) {
-      Result<size_t> const n = host::write_stream(host_side.get(), bytes);
-      if (n) {
-        bytes = bytes.subspan(*n);
-      } else if (n.error() == Errno::Again) {
-        if (host::wait_for_two(host_side.get(), false, true, wakeup.get(), window_check_ms).first_gone) return false;
-        if (ending.load()) return false;
-      } else if (n.error() != Errno::Intr) {
-        return false;
-      }
+      bool const ready = host::wait_for_two(out(), false, true, -1, window_check_ms).first_writable;
+      if (!ready && ending.load() && --patience < 0) return false;
+      Result<size_t> const n =
+          ready ? host::write_stream(out(), bytes.first(std::min(bytes.size(), write_size))) : size_t{0};
+      if (!n && n.error() != Errno::Again && n.error() != Errno::Intr) return false;
+      if (n) bytes = bytes.subspan(*n);
     }
     return true;
   }
@@ -53,11 +57,11 @@ struct HostTerminal::State final : Waiter {
     }
   }
 
-  // From the host to the guest; `held` keeps what the guest had no room for.
+  // From the host to the guest; `held` keeps what the guest had no room for. false: the host's side is gone.
   bool copy_input(std::vector<std::byte>& held) {
     if (held.empty()) {
       std::array<std::byte, chunk_size> chunk;
-      Result<size_t> const n = host::read_stream(host_side.get(), chunk);
+      Result<size_t> const n = host::read_stream(in.get(), chunk);
       if (!n) return n.error() == Errno::Again || n.error() == Errno::Intr;
       if (*n == 0) return false;
       held.assign(chunk.begin(), chunk.begin() + static_cast<ptrdiff_t>(*n));
@@ -70,7 +74,8 @@ struct HostTerminal::State final : Waiter {
   void run() {
     std::vector<std::byte> held;
     while (!ending.load()) {
-      auto const ready = host::wait_for_two(host_side.get(), held.empty(), false, wakeup.get(), window_check_ms);
+      auto const ready =
+          host::wait_for_two(in.get(), held.empty(), false, wakeup.get(), follows_window ? window_check_ms : -1);
       if (ready.second_readable) host::clear_wakeup(wakeup.get());
       follow_window();
       if (!copy_output()) break;
@@ -85,14 +90,18 @@ struct HostTerminal::State final : Waiter {
 
 HostTerminal::HostTerminal(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-Result<std::unique_ptr<HostTerminal>> HostTerminal::attach(Ref<Pty> pty, Ref<File> master, host::OwnedFd host_side) {
+Result<std::unique_ptr<HostTerminal>> HostTerminal::attach(Ref<Pty> pty, Ref<File> master, host::OwnedFd in,
+                                                           host::OwnedFd out) {
   auto state = std::make_unique<State>();
-  TRY(host::terminal_window_size(host_side.get()));
-  (void)host::make_terminal_raw(host_side.get());  // the caller may have done so, and may be all that can
   state->pty = std::move(pty);
   state->master = std::move(master);
-  state->host_side = std::move(host_side);
+  state->in = std::move(in);
+  state->separate_out = std::move(out);
   state->wakeup = TRY(host::make_wakeup());
+  // No terminal, or one whose modes only the caller may change: then the caller has to.
+  (void)host::make_terminal_raw(state->in.get());
+  if (state->separate_out) (void)host::make_terminal_raw(state->out());
+  state->follows_window = host::terminal_window_size(state->out()).has_value();
   state->follow_window();
   state->pty->queue(Pty::Side::Master).add(*state, EPOLLIN | EPOLLOUT);
   state->thread = std::thread([s = state.get()] { s->run(); });
