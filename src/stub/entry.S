@@ -232,7 +232,10 @@ sigaltstack_ip:
 // continues at guest_copy_end (rcx bytes are left), one behind it at guest_word_fault.
 // size_t copy_bytes(to, from, n): how many bytes were not copied.
   .globl copy_bytes, guest_access, guest_access_end, guest_copy_end, fill_zero, load_word, exchange_word
-  .globl compare_exchange_word
+  .globl compare_exchange_word, copy_text
+copy_text:  // (to, from, n): up to and with the first NUL, or n bytes; returns how many of n were not copied
+  mov %rdx, %rcx
+  jmp guest_text
 copy_bytes:
   mov %rdx, %rcx
   jmp guest_copy
@@ -267,6 +270,15 @@ guest_copy:
 guest_zero:
   rep stosb
   jmp guest_copy_end
+guest_text:
+  jrcxz guest_copy_end
+  mov (%rsi), %al
+  mov %al, (%rdi)
+  inc %rsi
+  inc %rdi
+  dec %rcx
+  test %al, %al
+  jnz guest_text
 guest_copy_end:
   mov %rcx, %rax
   ret
@@ -289,9 +301,100 @@ guest_word_fault:
   mov $-14, %rax
   ret
 
-// Placeholder address for patched call sites: rcx holds the return address, eax the number.
+// Where the thunks of patched call sites go: eax the number, rcx the address behind the call (both rcx and r11 are the
+// kernel's to clobber). gs holds the area. Nothing is written to the guest's stack, for its red zone may be in use.
+#define REG(n) %gs:(CONTROL_REGS + 8 * (n))
+#define FACT(n) %gs:(CONTROL_FACTS + 4 * (n))
+  .balign 64
   .globl trampoline
 trampoline:
+  mov %rsp, REG(STUB_REG_RSP)
+  mov %gs:CONTROL_STACK_TOP, %rsp
+  pushf
+  cld
+  pop %r11
+  testl $1, FACT(7)
+  jz 1f
+  cmp $39, %eax
+  je fact_pid
+  cmp $186, %eax
+  je fact_tid
+  cmp $110, %eax
+  je fact_ppid
+  cmp $102, %eax
+  je fact_uid
+  cmp $107, %eax
+  je fact_euid
+  cmp $104, %eax
+  je fact_gid
+  cmp $108, %eax
+  je fact_egid
+1:mov %r11, REG(STUB_REG_FLAGS)
+  mov %rcx, REG(STUB_REG_RIP)
+  mov %rax, REG(STUB_REG_RAX)
+  mov %rdi, REG(STUB_REG_RDI)
+  mov %rsi, REG(STUB_REG_RSI)
+  mov %rdx, REG(STUB_REG_RDX)
+  mov %r10, REG(STUB_REG_R10)
+  mov %r8, REG(STUB_REG_R8)
+  mov %r9, REG(STUB_REG_R9)
+  mov %rbx, REG(STUB_REG_RBX)
+  mov %rbp, REG(STUB_REG_RBP)
+  mov %r12, REG(STUB_REG_R12)
+  mov %r13, REG(STUB_REG_R13)
+  mov %r14, REG(STUB_REG_R14)
+  mov %r15, REG(STUB_REG_R15)
+  mov %gs:CONTROL_SELF, %rdi
+  call serve_trampoline
+  mov REG(STUB_REG_FLAGS), %r11
+  mov REG(STUB_REG_RIP), %rcx
+  mov REG(STUB_REG_RAX), %rax
+  mov REG(STUB_REG_RDI), %rdi
+  mov REG(STUB_REG_RSI), %rsi
+  mov REG(STUB_REG_RDX), %rdx
+  mov REG(STUB_REG_R10), %r10
+  mov REG(STUB_REG_R8), %r8
+  mov REG(STUB_REG_R9), %r9
+
+// The way back to the guest: all its registers are live but rsp and the flags, which r11 holds. A signal in here is
+// turned by the handler into one that hit the guest at rcx; so is the trap at leave_interrupted.
+  .globl leave_guest, leave_guest_end, leave_interrupted
+leave_guest:
+  cmpl $0, %gs:CONTROL_INTERRUPTED
+  jne leave_interrupted
+  push %r11
+  popf
+  mov REG(STUB_REG_RSP), %rsp
+  jmp *%rcx
+leave_guest_end:
+leave_interrupted:
+  ud2
+
+fact_pid:
+  mov FACT(0), %eax
+  jmp leave_guest
+fact_tid:
+  mov FACT(1), %eax
+  jmp leave_guest
+fact_ppid:
+  mov FACT(2), %eax
+  jmp leave_guest
+fact_uid:
+  mov FACT(3), %eax
+  jmp leave_guest
+fact_euid:
+  mov FACT(4), %eax
+  jmp leave_guest
+fact_gid:
+  mov FACT(5), %eax
+  jmp leave_guest
+fact_egid:
+  mov FACT(6), %eax
+  jmp leave_guest
+
+// Makes the kernel build a signal frame, with the guest's live vector registers; the handler fills in the others.
+  .globl materialise
+materialise:
   ud2
 
   .section .note.GNU-stack, "", @progbits

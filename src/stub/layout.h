@@ -16,7 +16,8 @@ inline constexpr uint64_t user_limit = 0x7ffe00000000;
 inline constexpr uint64_t text_address = STUB_TEXT;  // sealed memfd, r-x
 inline constexpr uint64_t text_size = 0x10000;
 inline constexpr uint64_t vdso_address = STUB_VDSO;      // vvar pages first, then the vDSO
-inline constexpr uint64_t thunks_address = STUB_THUNKS;  // generated code of patched call sites, r-x
+inline constexpr uint64_t thunks_address = STUB_THUNKS;  // generated code of patched call sites, r-x; see patch.h
+inline constexpr uint64_t thunk_size = 64;
 inline constexpr uint64_t thunks_size = 0x80000;
 inline constexpr uint64_t areas_address = STUB_AREAS;  // the process's window of the area file, rw-
 inline constexpr uint64_t window_size = STUB_WINDOW_SIZE;
@@ -38,6 +39,9 @@ inline constexpr uint64_t altstack = 0x6000;  // where the kernel puts signal fr
 inline constexpr uint64_t altstack_end = 0x10000;
 inline constexpr uint64_t bounce = 0x10000;  // bytes on their way between guest and sentry
 inline constexpr uint64_t bounce_size = 0x20000;
+inline constexpr uint64_t hint_bytes = 0x30000;            // arguments that came along with a call
+inline constexpr uint64_t hint_bytes_size = 0x2000;
+inline constexpr uint64_t max_hint_buffer = 4096, max_hint_path = 512;
 
 // The turn word. A dead thread's word is cleared by the host kernel (CLONE_CHILD_CLEARTID).
 enum Turn : uint32_t {
@@ -53,6 +57,7 @@ enum Event : uint32_t {
   event_trampoline = EVENT_TRAMPOLINE,  // a system call through a patched site
   event_futex_cut = 1002,               // a native futex wait was interrupted; the frame restarts it
   event_op_failed = 1004,               // an operation fused with the resume failed; the guest did not run
+  event_materialised = 1005,            // the frame of what was a trampoline stop
   event_broken = 1003,                  // the stub was entered where it must not be
 };
 
@@ -90,6 +95,20 @@ struct Facts {
 };
 enum FactFlags : uint32_t { facts_valid = 1, native_futex = 2 };
 
+// Guest bytes [address, address+length) stand at `offset` in the area, copied when the call was made.
+struct Hint {
+  uint64_t address;
+  uint32_t length, offset;
+};
+inline constexpr uint32_t max_hints = 2;
+
+// Control::resume
+enum Resume : uint32_t {
+  resume_no = 0,
+  resume_guest = 1,
+  resume_materialise = 2,  // a trampoline stop becomes a signal-frame stop: event_materialised
+};
+
 struct Control {
   uint32_t turn;
   uint32_t spin;  // how often the stub looks at the turn word before it sleeps
@@ -107,7 +126,9 @@ struct Control {
   AltStack altstack;
   Facts facts;
   Op ops[max_ops];
-  uint64_t regs[24];  // of a trampoline stop
+  uint64_t regs[16];  // of a trampoline stop
+  uint32_t hint_count, pad;
+  Hint hints[max_hints];
 };
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).
@@ -134,7 +155,7 @@ inline constexpr int interrupt_signal = 10;  // SIGUSR1: reserved for Context::i
 
 // What the sentry tells the zygote, at the start of the zygote's bounce buffer.
 struct BootParameters {
-  int32_t text_fd, areas_fd, thunks_fd, table_fd;
+  int32_t text_fd, areas_fd;
   uint64_t rseq_address;  // 0: none registered
   uint32_t rseq_length, filter_length;
   struct Piece {
@@ -164,6 +185,7 @@ static_assert(offsetof(Control, event) == CONTROL_EVENT);
 static_assert(offsetof(Control, frame) == CONTROL_FRAME);
 static_assert(offsetof(Control, interrupted) == CONTROL_INTERRUPTED);
 static_assert(offsetof(Control, altstack) == CONTROL_ALTSTACK);
+static_assert(offsetof(Control, facts) == CONTROL_FACTS);
 static_assert(offsetof(Control, regs) == CONTROL_REGS);
 static_assert(sizeof(Control) <= 2048, "the stub's stack needs the rest of the page");
 

@@ -18,7 +18,26 @@
 #define CONTROL_FRAME 28
 #define CONTROL_INTERRUPTED 32
 #define CONTROL_ALTSTACK 72
+#define CONTROL_FACTS 96
 #define CONTROL_REGS 640
+
+// Control::regs by index.
+#define STUB_REG_RAX 0
+#define STUB_REG_RDI 1
+#define STUB_REG_RSI 2
+#define STUB_REG_RDX 3
+#define STUB_REG_R10 4
+#define STUB_REG_R8 5
+#define STUB_REG_R9 6
+#define STUB_REG_RBX 7
+#define STUB_REG_RBP 8
+#define STUB_REG_R12 9
+#define STUB_REG_R13 10
+#define STUB_REG_R14 11
+#define STUB_REG_R15 12
+#define STUB_REG_RSP 13
+#define STUB_REG_RIP 14
+#define STUB_REG_FLAGS 15
 
 #define EVENT_READY 1000
 #define EVENT_TRAMPOLINE 1001

@@ -2,12 +2,13 @@
 //
 // Freestanding, general registers only (the guest's vector registers stay live). It trusts nothing: the guest can
 // write the area and jump anywhere in here. What protects the host is the seccomp filter, not this code.
+#include "stub/hints.h"
 #include "stub/layout.h"
 
 namespace {
 using namespace cofferdam::stub;
 
-constexpr int sigbus = 7, sigsegv = 11, sigsys = 31;
+constexpr int sigill = 4, sigtrap = 5, sigbus = 7, sigsegv = 11, sigsys = 31;
 constexpr long eintr = 4;
 constexpr uint64_t sys_futex = 202;
 }  // namespace
@@ -15,6 +16,7 @@ constexpr uint64_t sys_futex = 202;
 #pragma GCC visibility push(hidden)
 extern "C" {
 extern char text_end[], guest_access[], guest_access_end[], guest_copy_end[], guest_words[], guest_word_fault[];
+extern char leave_guest[], leave_guest_end[], leave_interrupted[];
 extern char guest_futex_check[], guest_futex_call[], guest_futex_cut[];
 long handoff_futex(uint32_t* word, int op, uint32_t value);
 long guest_futex(uint64_t const* arguments);
@@ -28,6 +30,9 @@ long call_notify(Op* op);
 long clone_process(Op* op, Control* control);
 long clone_thread(Op* op);
 uint64_t copy_bytes(uint64_t to, uint64_t from, uint64_t n);
+uint64_t copy_text(uint64_t to, uint64_t from, uint64_t n);
+[[noreturn]] void materialise();
+void serve_trampoline(Control* c);
 uint64_t fill_zero(uint64_t to, uint64_t n);
 long load_word(uint64_t address);
 long exchange_word(uint64_t address, uint32_t value);
@@ -109,6 +114,10 @@ void serve(Control* c) {
       failed = (kind == op_copy_out || kind == op_zero) && result != 0;
     }
     if (c->resume) {
+      if (c->resume == resume_materialise) {
+        c->event = event_materialised;
+        materialise();
+      }
       if (!failed) break;
       c->event = event_op_failed;
     }
@@ -127,26 +136,65 @@ static bool in_range(uint64_t address, char const* low, char const* high) {
   return address >= reinterpret_cast<uint64_t>(low) && address < reinterpret_cast<uint64_t>(high);
 }
 
-// A signal that hit the stub's own code. True if that is all there is to do about it.
-static bool handle_stub_signal(int signal, Control* c, SignalContext* context) {
+enum class InStub { Continue, AsGuest, Broken };
+
+static void load_trampoline_registers(Control* c, SignalContext* context) {
+  uint64_t const* r = c->regs;
+  context->rax = r[STUB_REG_RAX];
+  context->rdi = r[STUB_REG_RDI];
+  context->rsi = r[STUB_REG_RSI];
+  context->rdx = r[STUB_REG_RDX];
+  context->r10 = r[STUB_REG_R10];
+  context->r8 = r[STUB_REG_R8];
+  context->r9 = r[STUB_REG_R9];
+  context->rbx = r[STUB_REG_RBX];
+  context->rbp = r[STUB_REG_RBP];
+  context->r12 = r[STUB_REG_R12];
+  context->r13 = r[STUB_REG_R13];
+  context->r14 = r[STUB_REG_R14];
+  context->r15 = r[STUB_REG_R15];
+  context->rsp = r[STUB_REG_RSP];
+  context->rip = context->rcx = r[STUB_REG_RIP];
+  context->eflags = context->r11 = r[STUB_REG_FLAGS];
+}
+
+// A signal that hit the stub's own code: go on there, or treat it as one that hit the guest.
+static InStub handle_stub_signal(int signal, Control* c, SignalContext* context) {
   if (signal == sigsegv || signal == sigbus) {
     if (in_range(context->rip, guest_access, guest_words)) {
       // The eight-byte and four-byte moves fail whole: rcx still holds their length.
       context->rip = reinterpret_cast<uint64_t>(guest_copy_end);
-      return true;
+      return InStub::Continue;
     }
     if (in_range(context->rip, guest_words, guest_access_end)) {
       context->rip = reinterpret_cast<uint64_t>(guest_word_fault);
-      return true;
+      return InStub::Continue;
     }
+  }
+  bool const trap_to_leave = signal == sigill && context->rip == reinterpret_cast<uint64_t>(leave_interrupted);
+  if (trap_to_leave || (signal == interrupt_signal && in_range(context->rip, leave_guest, leave_guest_end))) {
+    context->rip = context->rcx;
+    context->rsp = c->regs[STUB_REG_RSP];
+    context->eflags = context->r11;
+    c->event = interrupt_signal;
+    return InStub::AsGuest;
+  }
+  if (signal == sigill && context->rip == reinterpret_cast<uint64_t>(&materialise)) {
+    load_trampoline_registers(c, context);
+    if (c->event == event_futex_cut) context->rip -= 2;
+    return InStub::AsGuest;
   }
   if (signal == interrupt_signal) {
     c->interrupted = 1;
     if (in_range(context->rip, guest_futex_check, guest_futex_call + 1))
       context->rip = reinterpret_cast<uint64_t>(guest_futex_cut);
-    return true;
+    return InStub::Continue;
   }
-  return false;
+  if (signal == sigtrap) {  // the guest single-steps itself: not through this code
+    context->eflags &= ~0x100ul;
+    return InStub::Continue;
+  }
+  return InStub::Broken;
 }
 
 enum class Native { No, Done, Cut };
@@ -154,35 +202,53 @@ enum class Native { No, Done, Cut };
 static bool is_wait(uint32_t operation) { return operation == 0 || operation == 9; }
 
 // Runs a futex call of the guest's if it is one that the host may do for it: WAIT, WAKE, their bitset forms, REQUEUE,
-// CMP_REQUEUE, WAKE_OP.
-static Native native_futex_call(Control* c, SignalContext* context) {
-  uint32_t const operation = static_cast<uint32_t>(context->rsi) & 127;
+// CMP_REQUEUE, WAKE_OP. `arguments` in the order of the call.
+static Native native_futex_call(Control* c, uint64_t const* arguments, bool in_handler, uint64_t* result) {
+  uint32_t const operation = static_cast<uint32_t>(arguments[1]) & 127;
   constexpr uint32_t allowed = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 9 | 1u << 10;
-  if ((context->rsi & 0xfffffe00) || operation > 10 || !(allowed >> operation & 1)) return Native::No;
+  if ((static_cast<uint32_t>(arguments[1]) & 0xfffffe00) || operation > 10 || !(allowed >> operation & 1)) return Native::No;
   bool const second = operation == 3 || operation == 4 || operation == 5;
-  if (context->rdi >= user_limit || (second && context->r8 >= user_limit)) return Native::No;
-  uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, second ? context->r8 : 0, context->r9};
+  if (arguments[0] >= user_limit || (second && arguments[4] >= user_limit)) return Native::No;
+  uint64_t const a[6] = {arguments[0], arguments[1], arguments[2], arguments[3], second ? arguments[4] : 0, arguments[5]};
   if (!is_wait(operation)) {
-    context->rax = static_cast<uint64_t>(guest_futex(a));
+    *result = static_cast<uint64_t>(guest_futex(a));
     return Native::Done;
   }
   uint64_t const mask = 1ul << (interrupt_signal - 1);
-  set_sigmask(1, &mask);
-  long const result = guest_futex_wait(a, c);
-  set_sigmask(0, &mask);
-  if (result == -eintr) return Native::Cut;
-  context->rax = static_cast<uint64_t>(result);
+  if (in_handler) set_sigmask(1, &mask);
+  long const r = guest_futex_wait(a, c);
+  if (in_handler) set_sigmask(0, &mask);
+  if (r == -eintr) {
+    c->interrupted = 1;
+    return Native::Cut;
+  }
+  *result = static_cast<uint64_t>(r);
   return Native::Done;
 }
 
-// A system call that needs no sentry. Returns whether the guest can run on.
+static bool answer_from_facts(Facts const& f, uint64_t number, uint64_t* result) {
+  if (!(f.flags & facts_valid)) return false;
+  switch (number) {
+    case 24: yield_cpu(); *result = 0; return true;
+    case 39: *result = f.pid; return true;
+    case 102: *result = f.uid; return true;
+    case 104: *result = f.gid; return true;
+    case 107: *result = f.euid; return true;
+    case 108: *result = f.egid; return true;
+    case 110: *result = f.ppid; return true;
+    case 186: *result = f.tid; return true;
+    default: return false;
+  }
+}
+
+// A system call that came by SIGSYS and needs no sentry. Returns whether the guest can run on.
 static bool answer_natively(Control* c, SignalContext* context) {
-  Facts const& f = c->facts;
-  if (context->rax == sys_futex && (f.flags & native_futex)) {
-    switch (native_futex_call(c, context)) {
-      case Native::No:
-        return false;
+  if (context->rax == sys_futex && (c->facts.flags & native_futex)) {
+    uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9};
+    switch (native_futex_call(c, a, true, &context->rax)) {
+      case Native::No: return false;
       case Native::Done:
+        if (c->interrupted) c->event = interrupt_signal;
         return c->interrupted == 0;
       case Native::Cut:
         context->rip -= 2;
@@ -190,49 +256,71 @@ static bool answer_natively(Control* c, SignalContext* context) {
         return false;
     }
   }
-  if (!(f.flags & facts_valid)) return false;
-  switch (context->rax) {
-    case 24:
-      yield_cpu();
-      context->rax = 0;
-      return true;
-    case 39:
-      context->rax = f.pid;
-      return true;
-    case 102:
-      context->rax = f.uid;
-      return true;
-    case 104:
-      context->rax = f.gid;
-      return true;
-    case 107:
-      context->rax = f.euid;
-      return true;
-    case 108:
-      context->rax = f.egid;
-      return true;
-    case 110:
-      context->rax = f.ppid;
-      return true;
-    case 186:
-      context->rax = f.tid;
-      return true;
-    default:
-      return false;
+  return answer_from_facts(c->facts, context->rax, &context->rax);
+}
+
+// Brings along what the sentry is sure to ask for.
+static void copy_hints(Control* c, uint64_t number, uint64_t const* arguments) {
+  c->hint_count = 0;
+  if (number >= sizeof hint_table.entry / sizeof hint_table.entry[0]) return;
+  HintSpec const spec = hint_table[number];
+  if (spec.kind == HintKind::None) return;
+  Hint* hint = &c->hints[0];
+  uint64_t const address = arguments[spec.argument];
+  uint64_t length = spec.size;
+  if (spec.kind == HintKind::Path) length = max_hint_path;
+  if (spec.kind == HintKind::Buffer || spec.kind == HintKind::Array) {
+    length = arguments[spec.length_argument];
+    if (length > max_hint_buffer) return;
+    length *= spec.kind == HintKind::Array ? spec.size : 1;
+    if (length > max_hint_buffer) return;
   }
+  if (address == 0 || length == 0 || address >= user_limit) return;
+  uint64_t const to = c->self + hint_bytes;
+  uint64_t const left = spec.kind == HintKind::Path ? copy_text(to, address, length) : copy_bytes(to, address, length);
+  if (left != 0 && spec.kind != HintKind::Path) return;
+  hint->address = address;
+  hint->length = static_cast<uint32_t>(length - left);
+  hint->offset = static_cast<uint32_t>(hint_bytes);
+  c->hint_count = 1;
+}
+
+// A call from a patched site; the registers stand in the area.
+void serve_trampoline(Control* c) {
+  uint64_t* r = c->regs;
+  uint64_t const* a = &r[STUB_REG_RDI];  // rdi rsi rdx r10 r8 r9, in this order
+  if (r[STUB_REG_RAX] == sys_futex && (c->facts.flags & native_futex)) {
+    switch (native_futex_call(c, a, false, &r[STUB_REG_RAX])) {
+      case Native::No: break;
+      case Native::Done: return;
+      case Native::Cut: c->event = event_futex_cut; materialise();
+    }
+  } else if (r[STUB_REG_RAX] == 24 && answer_from_facts(c->facts, 24, &r[STUB_REG_RAX])) {
+    return;
+  }
+  copy_hints(c, r[STUB_REG_RAX], a);
+  c->event = event_trampoline;
+  c->fs_base = __builtin_ia32_rdfsbase64();
+  serve(c);
 }
 
 void handle_signal(int signal, SignalInfo* info, SignalContext* context) {
   Control* c = reinterpret_cast<Control*>(reinterpret_cast<uint64_t>(context) & ~(area_size - 1));
-  c->event = static_cast<uint32_t>(signal);
   if (context->rip >= text_address && context->rip < reinterpret_cast<uint64_t>(text_end)) {
-    if (handle_stub_signal(signal, c, context)) return resume_frame(reinterpret_cast<uint64_t>(context));
-    c->event = event_broken;
-  } else if (signal == sigsys && info->code == 1 && info->arch == 0xc000003e) {
-    uint64_t const rax = context->rax;
+    switch (handle_stub_signal(signal, c, context)) {
+      case InStub::Continue: return resume_frame(reinterpret_cast<uint64_t>(context));
+      case InStub::AsGuest: break;
+      case InStub::Broken: c->event = event_broken;
+    }
+  } else {
+    c->event = static_cast<uint32_t>(signal);
+  }
+  if (c->event == static_cast<uint32_t>(sigsys) && info->code == 1 && info->arch == 0xc000003e) {  // x86-64
     if (answer_natively(c, context)) return resume_frame(reinterpret_cast<uint64_t>(context));
-    // A futex call that is done, with an interrupt that came meanwhile.
-    if (c->event == static_cast<uint32_t>(sigsys) && rax == sys_futex && c->interrupted) c->event = interrupt_signal;
+    if (c->event == static_cast<uint32_t>(sigsys)) {
+      uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9};
+      copy_hints(c, context->rax, a);
+    }
   }
   c->interrupted = 0;
   c->frame = static_cast<uint32_t>(reinterpret_cast<uint64_t>(context) - c->self);

@@ -107,7 +107,6 @@ void bootstrap(BootParameters* p) {
   call(sys_setsid);
   move_vdso(p, true);
   map_fixed(p, text_address, text_size, 5, p->text_fd);
-  map_fixed(p, thunks_address, thunks_size, 5, p->thunks_fd);
   map_fixed(p, areas_address, window_size, 3, p->areas_fd);
   move_vdso(p, false);
   // The same code at its final address, on the stub's stack in the area; the parameters stand in the bounce buffer.
@@ -124,14 +123,11 @@ void run_zygote(BootParameters* p) {
   uint64_t const vdso_end = vdso_address + 0x100000;
   call(sys_munmap, 0, text_address);
   call(sys_munmap, text_address + text_size, vdso_address - text_address - text_size);
-  call(sys_munmap, vdso_end, thunks_address - vdso_end);
-  call(sys_munmap, thunks_address + thunks_size, areas_address - thunks_address - thunks_size);
+  call(sys_munmap, vdso_end, areas_address - vdso_end);
   call(sys_munmap, areas_address + window_size, address_end - areas_address - window_size);
-  long r = call(sys_mmap, jump_table_address, jump_table_size, 1, 0x11, static_cast<uint64_t>(p->table_fd), 0);
-  if (r < 0) give_up(p, 5, r);
   set_signals(p);
   drop_privileges(p);
-  r = set_altstack(control);
+  long r = set_altstack(control);
   if (r < 0) give_up(p, 6, r);
   struct {
     uint16_t length;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <memory>
 #include <span>
@@ -47,6 +48,20 @@ class TrapTest : public ::testing::Test {
     r.rsp = stack_top;
     c.set_registers(r);
     return std::move(*process);
+  }
+
+  // The same with the code in a private mapping of a file, as a program's text is: its call sites get patched.
+  NewProcess start_program(std::span<std::byte const> code) {
+    auto p = start(code);
+    int const fd = ::memfd_create("program", MFD_CLOEXEC);
+    EXPECT_EQ(::ftruncate(fd, code_size), 0);
+    EXPECT_EQ(::pwrite(fd, code.data(), code.size(), 16), static_cast<ssize_t>(code.size()));
+    EXPECT_TRUE(p.context->map_file(code_address, code_size, PROT_READ | PROT_EXEC, {fd, 0, false}));
+    ::close(fd);
+    Registers r = p.context->registers();
+    r.rip = code_address + 16;
+    p.context->set_registers(r);
+    return p;
   }
 
   std::unique_ptr<Platform> platform_;

@@ -55,7 +55,7 @@ TrapContext::~TrapContext() {
   } else if (!dead_) {
     op_count_ = 0;
     add_op(stub::op_exit, 0, {});
-    if (!hand_over(false)) process().kill();
+    if (!hand_over(stub::resume_no)) process().kill();
   }
   process().retire_area(area_);
 }
@@ -78,7 +78,7 @@ bool TrapContext::break_off() {
 
 bool TrapContext::peer_is_elsewhere() { return (area_->control().cpu & 0xfff) != own_cpu(); }
 
-bool TrapContext::hand_over(bool resume) {
+bool TrapContext::hand_over(stub::Resume resume) {
   if (dead_) return false;
   auto& c = area_->control();
   c.op_count = op_count_;
@@ -87,11 +87,13 @@ bool TrapContext::hand_over(bool resume) {
   c.spin = peer_is_elsewhere() ? shared().options.spin : 0;
   op_count_ = 0;
   queue_bytes_ = 0;
-  if (resume) {
+  if (resume == stub::resume_guest) {
     c.fs_base = fs_base_;
-    c.gs_base = gs_base_;
+    // The trampoline finds its area by gs, while the guest makes no use of it.
+    c.gs_base = gs_base_ == 0 && shared().patch_file ? area_->stub_address() : gs_base_;
     c.set_bases = set_bases_;
     set_bases_ = 0;
+    hints_valid_ = false;
   }
   auto turn = area_->turn();
   uint32_t seen = turn.load(std::memory_order_acquire);
@@ -148,7 +150,7 @@ bool TrapContext::wait_until_ready() {
 std::optional<uint64_t> TrapContext::perform(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
   if (!settle_queue()) return std::nullopt;
   add_op(kind, number, arguments);
-  if (!hand_over(false) || !wait()) return std::nullopt;
+  if (!hand_over(stub::resume_no) || !wait()) return std::nullopt;
   return area_->control().ops[0].result;
 }
 
@@ -171,27 +173,40 @@ Stop TrapContext::died() {
 Stop TrapContext::run() {
   for (;;) {
     if (dead_) return died();
-    if (queue_fault_ && in_syscall_) frame().rax = static_cast<uint64_t>(-EFAULT);
+    if (queue_fault_ && in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
     queue_fault_ = false;
+    // An interrupt that a trampoline has noted is by now either delivered or noted in interrupt_, too.
+    area_->control().interrupted = 0;
     running_.store(true, std::memory_order_seq_cst);
     if (interrupt_.exchange(false, std::memory_order_seq_cst)) {
       running_.store(false, std::memory_order_relaxed);
       in_syscall_ = false;
       return Interrupted{};
     }
-    bool const stopped = hand_over(true) && wait();
+    bool const stopped = hand_over(stub::resume_guest) && wait();
     running_.store(false, std::memory_order_seq_cst);
     if (!stopped) return died();
-    if (area_->control().event != stub::event_op_failed) return decode();
+    if (area_->control().event != stub::event_op_failed) {
+      if (auto stop = decode()) return *stop;
+      continue;
+    }
     // A queued copy_out met memory that the guest cannot write.
-    if (in_syscall_) frame().rax = static_cast<uint64_t>(-EFAULT);
+    if (in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
   }
 }
 
-Stop TrapContext::decode() {
+std::optional<Stop> TrapContext::decode() {
   auto& c = area_->control();
   uint32_t event = c.event;
   in_syscall_ = false;
+  trampoline_ = false;
+  if (event == stub::event_trampoline) {
+    in_syscall_ = trampoline_ = hints_valid_ = true;
+    fs_base_ = c.fs_base;
+    gs_base_ = 0;
+    auto& r = c.regs;
+    return Syscall{r[STUB_REG_RAX], {r[STUB_REG_RDI], r[STUB_REG_RSI], r[STUB_REG_RDX], r[STUB_REG_R10], r[STUB_REG_R8], r[STUB_REG_R9]}};
+  }
   bool const is_signal = event < 65 || event == stub::event_futex_cut;
   if (!is_signal || !accept_frame(c.frame)) {
     break_off();
@@ -199,12 +214,21 @@ Stop TrapContext::decode() {
   }
   fs_base_ = c.fs_base;
   gs_base_ = c.gs_base;
+  if (gs_base_ == area_->stub_address()) gs_base_ = 0;
   auto& f = frame();
   if (event == stub::event_futex_cut || event == static_cast<uint32_t>(stub::interrupt_signal)) {
     interrupt_.store(false, std::memory_order_relaxed);
+    if (event == stub::event_futex_cut) f.rip = to_thunk_rip(f.rip);
     return Interrupted{event == stub::event_futex_cut};
   }
   auto& info = *reinterpret_cast<stub::SignalInfo volatile*>(area_->at(frame_ + sizeof(stub::SignalContext)));
+  if ((event == SIGILL || event == SIGTRAP) && process().code.has_space()) {
+    switch (mend_fault(static_cast<int>(event))) {
+      case Mended::No: break;
+      case Mended::Resume: return std::nullopt;
+      case Mended::Syscall: in_syscall_ = true; return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
+    }
+  }
   if (event != SIGSYS) return Fault{static_cast<int>(event), info.code, info.address, f.trap_number, f.error};
   if (info.arch != AUDIT_ARCH_X86_64) {
     // int $0x80 or sysenter: this Linux has no 32-bit calls, and so it is a general protection fault at the
@@ -212,8 +236,10 @@ Stop TrapContext::decode() {
     f.rip = f.rip - 2;
     return Fault{SIGSEGV, SI_KERNEL, 0, 13, 0x80 * 8 + 2};
   }
-  in_syscall_ = true;
-  return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
+  in_syscall_ = hints_valid_ = true;
+  Syscall const call = {f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
+  if (shared().patch_file) consider_patch(call.number);
+  return call;
 }
 
 Result<void> TrapContext::set_affinity(std::span<uint64_t const> mask) {

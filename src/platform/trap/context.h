@@ -76,13 +76,14 @@ class TrapContext final : public Context {
   // --- hand-off (context.cc)
   void add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
   // Gives the turn to the stub: to do the operations in the area and then, perhaps, to run the guest.
-  bool hand_over(bool resume);
+  bool hand_over(stub::Resume resume);
   bool wait();
   void disobeyed();
   bool break_off();  // always false: the stub broke the protocol or is dead
   // Runs one operation without resuming. Nullopt: dead.
   std::optional<uint64_t> perform(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
-  Stop decode();
+  // Nothing: run on, the stop was the platform's own business.
+  std::optional<Stop> decode();
   Stop died();
   bool peer_is_elsewhere();
 
@@ -90,10 +91,28 @@ class TrapContext final : public Context {
   Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked);
   std::optional<uint64_t> approved_call(uint32_t number, std::array<uint64_t, 6> const& arguments);
   bool settle_queue();
+  std::span<std::byte const> hinted(uint64_t address);
+  void set_result(uint64_t rax);
+  void forget_code(uint64_t address, uint64_t length);
   size_t read_guest(uint64_t address, std::byte* to, size_t n);
   size_t write_guest(uint64_t address, std::byte const* from, size_t n);
 
+  // --- patched call sites (context_patch.cc)
+  void consider_patch(uint64_t number);
+  bool prepare_patch_space();
+  bool write_text(uint64_t address, std::span<std::byte const> bytes);
+  bool install(PatchSite const& site);
+  void unpatch_all();
+  bool is_patched(PatchSite const& site);
+  enum class Mended { No, Resume, Syscall };
+  Mended mend_fault(int signal);
+  // Between the addresses that the guest's code has and those of the thunks that stand for them.
+  uint64_t to_guest_rip(uint64_t rip);
+  uint64_t to_thunk_rip(uint64_t rip);
+
   // --- state (context_state.cc)
+  // A trampoline stop has general registers only: turns it into one with a signal frame.
+  bool materialise();
   stub::SignalContext volatile& frame() const { return area_->context(frame_); }
   bool accept_frame(uint32_t offset);
   std::byte* xstate_in_frame();
@@ -104,6 +123,8 @@ class TrapContext final : public Context {
   pid_t thread_;
   uint32_t frame_ = stub::prepared_frame;  // offset of the signal frame's ucontext that the guest resumes from
   bool dead_ = false;
+  bool trampoline_ = false;  // the registers of this stop stand in Control::regs, not in a frame
+  bool hints_valid_ = false;
   bool in_syscall_ = false;  // the last stop was a system call
   uint64_t fs_base_ = 0, gs_base_ = 0;
   uint32_t set_bases_ = 0;

@@ -85,14 +85,32 @@ bool TrapContext::settle_queue() {
   return !dead_;
 }
 
+// The bytes from this address on that the call brought along. The record is the guest's word for them, and so only the
+// guest is fooled by a false one; its bounds are checked here.
+std::span<std::byte const> TrapContext::hinted(uint64_t address) {
+  if (!hints_valid_) return {};
+  auto& c = area_->control();
+  if (c.hint_count != 1) return {};
+  auto& hint = c.hints[0];
+  uint64_t const start = hint.address;
+  uint64_t const length = std::min<uint64_t>(hint.length, stub::hint_bytes_size);
+  if (address < start || address - start >= length) return {};
+  return {area_->at(stub::hint_bytes + (address - start)), length - (address - start)};
+}
+
 size_t TrapContext::copy_in_partial(uint64_t address, std::span<std::byte> to) {
   if (to.empty() || address >= stub::user_limit) return 0;
+  if (auto const along = hinted(address); along.size() >= to.size()) {
+    std::memcpy(to.data(), along.data(), to.size());
+    return to.size();
+  }
   if (!settle_queue()) return 0;
   return read_guest(address, to.data(), std::min(to.size(), stub::user_limit - address));
 }
 
 size_t TrapContext::copy_out_partial(uint64_t address, std::span<std::byte const> from) {
   if (from.empty() || address >= stub::user_limit) return 0;
+  hints_valid_ = false;
   if (!settle_queue()) return 0;
   return write_guest(address, from.data(), std::min(from.size(), stub::user_limit - address));
 }
@@ -106,6 +124,7 @@ Result<void> TrapContext::copy_in(uint64_t address, std::span<std::byte> to) {
 Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> from) {
   if (from.empty()) return {};
   if (!is_guest_range(address, from.size())) return fail(Errno::Fault);
+  hints_valid_ = false;
   if (!in_syscall_ || from.size() > queue_size) {
     if (copy_out_partial(address, from) != from.size()) return fail(Errno::Fault);
     return {};
@@ -122,6 +141,13 @@ Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> 
 }
 
 Result<std::string> TrapContext::copy_in_string(uint64_t address, size_t max) {
+  if (auto const along = hinted(address); !along.empty()) {
+    std::string text(reinterpret_cast<char const*>(along.data()), std::min(along.size(), max));
+    if (auto const nul = text.find('\0'); nul != std::string::npos) {
+      text.resize(nul);
+      return text;
+    }
+  }
   std::string text;
   while (text.size() < max) {
     size_t const old = text.size();
@@ -145,6 +171,7 @@ Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
     std::array<std::byte, page> const zeros{};
     return copy_out(address, std::span(zeros).first(length));
   }
+  hints_valid_ = false;
   auto const left = perform(stub::op_zero, 0, {address, length});
   if (!left) return fail(Errno::Srch);
   if (*left != 0) return fail(Errno::Fault);
@@ -154,6 +181,7 @@ Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
 Result<void> TrapContext::stage_out(uint64_t address, size_t n) {
   if (n == 0) return {};
   if (n > stage_size || !is_guest_range(address, n)) return fail(Errno::Fault);
+  hints_valid_ = false;
   if (!in_syscall_ || op_count_ == stub::max_ops) {
     if (copy_out_partial(address, stage().first(n)) != n) return fail(Errno::Fault);
     return {};
@@ -216,6 +244,7 @@ Result<uint32_t> TrapContext::load32(uint64_t address) {
 
 Result<void> TrapContext::store32(uint64_t address, uint32_t value) {
   if (address % 4 != 0 || !is_guest_range(address, 4)) return fail(Errno::Fault);
+  hints_valid_ = false;
   return to_result(perform(stub::op_exchange32, 0, {address, value}));
 }
 
@@ -240,7 +269,7 @@ std::optional<uint64_t> TrapContext::approved_call(uint32_t number, std::array<u
   Approver& approver = *shared().approver;
   approver.announce(request);
   add_op(stub::op_call_notify, number, arguments);
-  bool approved = hand_over(false) && approver.await(request, [this] {
+  bool approved = hand_over(stub::resume_no) && approver.await(request, [this] {
     uint32_t const turn = area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
     return turn != stub::turn_guest || process().dead();
   });
@@ -260,9 +289,15 @@ Result<void> TrapContext::memory_call(uint32_t number, std::array<uint64_t, 6> c
   return to_result(approved_call(number, arguments));
 }
 
+void TrapContext::forget_code(uint64_t address, uint64_t length) {
+  hints_valid_ = false;
+  if (shared().patch_file) process().code.forget(address, length);
+}
+
 Result<void> TrapContext::map_anonymous(uint64_t address, uint64_t length, int protection) {
   if (!is_guest_range(address, length) || (protection & ~7)) return fail(Errno::Inval);
   uint64_t const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+  forget_code(address, length);
   return memory_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, ~0ull, 0},
                      length >> 32 == 0);
 }
@@ -273,20 +308,24 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
   // approval proves only that the call began.
   host::OwnedFd fd(::fcntl(file.host_fd, F_DUPFD_CLOEXEC, 0));
   if (!fd) return fail_host(errno);
+  forget_code(address, length);
   uint64_t const flags = MAP_FIXED | (file.shared ? MAP_SHARED : MAP_PRIVATE);
   auto r = to_result(approved_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags,
                                               static_cast<uint64_t>(fd.get()), file.offset}));
   mapped_fd_ = std::move(fd);
+  if (r && !file.shared && protection == (PROT_READ | PROT_EXEC) && shared().patch_file) process().code.add(address, length);
   return r;
 }
 
 Result<void> TrapContext::unmap(uint64_t address, uint64_t length) {
   if (!is_guest_range(address, length)) return fail(Errno::Inval);
+  forget_code(address, length);
   return memory_call(SYS_munmap, {address, length}, length >> 32 == 0);
 }
 
 Result<void> TrapContext::protect(uint64_t address, uint64_t length, int protection) {
   if (!is_guest_range(address, length) || (protection & ~7)) return fail(Errno::Inval);
+  forget_code(address, length);
   return memory_call(SYS_mprotect, {address, length, static_cast<uint64_t>(protection)}, length >> 32 == 0);
 }
 
@@ -297,6 +336,8 @@ Result<void> TrapContext::remap(uint64_t address, uint64_t old_length, uint64_t 
   bool const small = (old_length | new_length) >> 32 == 0;
   uint64_t const flags = move ? MREMAP_MAYMOVE | MREMAP_FIXED : 0;
   if (!move && !is_guest_range(address, new_length)) return fail(Errno::NoMem);
+  forget_code(address, old_length);
+  forget_code(new_address, new_length);
   return memory_call(SYS_mremap, {address, old_length, new_length, flags, move ? new_address : 0}, small);
 }
 

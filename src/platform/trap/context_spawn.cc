@@ -26,7 +26,7 @@ bool is_new_child(Shared& shared, pid_t pid) REQUIRES(shared.table_mutex) {
 
 Result<NewProcess> TrapContext::fork() {
   std::vector<std::byte> xstate(shared().xstate_size);
-  TRY(get_xstate(xstate));
+  TRY(get_xstate(xstate));  // also makes this a stop with a frame
   stub::SignalContext context;
   std::memcpy(&context, area_->at(frame_), sizeof context);
   auto child = TRY(spawn(context, xstate));
@@ -34,6 +34,7 @@ Result<NewProcess> TrapContext::fork() {
   c.fs_base_ = fs_base_;
   c.gs_base_ = gs_base_;
   c.set_bases_ = 3;
+  c.process().code.copy_from(process().code);
   return child;
 }
 
@@ -63,7 +64,7 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   approver.announce(clone);
   approver.announce(remap);
   add_op(stub::op_clone_process, SYS_clone, {process_flags, clear_word, offset, area_fd});
-  bool started = hand_over(false);
+  bool started = hand_over(stub::resume_no);
   auto const back = [this] {
     return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
   };
@@ -81,13 +82,14 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   }
   auto address_space = make_ref<TrapAddressSpace>(child);
   auto thread = std::make_unique<TrapContext>(address_space, area, child->pid());
+  thread->set_bases_ = 3;
   thread->start_from(context, xstate);
   if (!thread->wait_until_ready()) return fail(Errno::NoMem);
   return NewProcess{std::move(address_space), std::move(thread)};
 }
 
 Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
-  if (!settle_queue()) return fail(Errno::Srch);
+  if (!materialise() || !settle_queue()) return fail(Errno::Srch);
   Area* area = TRY(process().allocate_area());
   uint64_t const self = area->stub_address();
   uint64_t const clear_word = self + offsetof(stub::Control, turn);
@@ -105,7 +107,7 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
       thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0}, {}, false};
   approver.announce(clone);
   add_op(stub::op_clone_thread, SYS_clone, {thread_flags, self + stub::stack_top, clear_word, self});
-  bool const approved = hand_over(false) && approver.await(clone, [this] {
+  bool const approved = hand_over(stub::resume_no) && approver.await(clone, [this] {
     return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
   });
   approver.withdraw(clone);

@@ -42,15 +42,40 @@ bool TrapContext::accept_frame(uint32_t offset) {
   return true;
 }
 
-void TrapContext::set_syscall_result(uint64_t rax) { frame().rax = rax; }
+void TrapContext::set_result(uint64_t rax) {
+  if (trampoline_) {
+    area_->control().regs[STUB_REG_RAX] = rax;
+  } else {
+    frame().rax = rax;
+  }
+}
+
+void TrapContext::set_syscall_result(uint64_t rax) { set_result(rax); }
+
+bool TrapContext::materialise() {
+  if (!trampoline_) return !dead_;
+  if (!settle_queue() || !hand_over(stub::resume_materialise) || !wait()) return false;
+  auto& c = area_->control();
+  if (c.event != stub::event_materialised || !accept_frame(c.frame)) return break_off();
+  trampoline_ = false;
+  return true;
+}
 
 Registers TrapContext::registers() {
+  if (trampoline_) {
+    auto& r = area_->control().regs;
+    uint64_t const behind = r[STUB_REG_RIP], flags = r[STUB_REG_FLAGS];
+    return {r[STUB_REG_R15], r[STUB_REG_R14], r[STUB_REG_R13], r[STUB_REG_R12], r[STUB_REG_RBP], r[STUB_REG_RBX], flags,     r[STUB_REG_R10],
+            r[STUB_REG_R9],  r[STUB_REG_R8],  r[STUB_REG_RAX], behind,     r[STUB_REG_RDX], r[STUB_REG_RSI], r[STUB_REG_RDI], to_guest_rip(behind),
+            r[STUB_REG_RSP], flags,      fs_base_,   gs_base_};
+  }
   auto& f = frame();
-  return {f.r15, f.r14, f.r13, f.r12, f.rbp, f.rbx, f.r11, f.r10,    f.r9,     f.r8,
-          f.rax, f.rcx, f.rdx, f.rsi, f.rdi, f.rip, f.rsp, f.eflags, fs_base_, gs_base_};
+  return {f.r15, f.r14, f.r13, f.r12, f.rbp, f.rbx, f.r11,               f.r10, f.r9,     f.r8,
+          f.rax, f.rcx, f.rdx, f.rsi, f.rdi, to_guest_rip(f.rip), f.rsp, f.eflags, fs_base_, gs_base_};
 }
 
 void TrapContext::set_registers(Registers const& r) {
+  if (!materialise()) return;
   auto& f = frame();
   f.r15 = r.r15;
   f.r14 = r.r14;
@@ -67,13 +92,14 @@ void TrapContext::set_registers(Registers const& r) {
   f.rdx = r.rdx;
   f.rsi = r.rsi;
   f.rdi = r.rdi;
-  f.rip = r.rip;
   f.rsp = r.rsp;
   f.eflags = r.eflags;
+  f.rip = to_thunk_rip(r.rip);
   if (r.fs_base != fs_base_) set_fs_base(r.fs_base);
   if (r.gs_base != gs_base_) {
     gs_base_ = r.gs_base < canonical_end ? r.gs_base : 0;
     set_bases_ |= 2;
+    if (gs_base_ != 0 && !process().code.disabled()) unpatch_all();
   }
 }
 
@@ -92,6 +118,7 @@ std::byte* TrapContext::xstate_in_frame() {
 Result<void> TrapContext::get_xstate(std::span<std::byte> to) {
   size_t const size = shared().xstate_size;
   if (to.size() < size) return fail(Errno::Inval);
+  if (!materialise()) return fail(Errno::Srch);
   to = to.first(size);
   std::byte const* from = xstate_in_frame();
   if (from == nullptr) return fail(Errno::Srch);
@@ -133,6 +160,7 @@ Result<void> TrapContext::set_xstate(std::span<std::byte const> from) {
   if (load<uint64_t>(from, features_offset) & ~shared().xstate_features) return fail(Errno::Inval);
   for (size_t at = features_offset + 8; at < features_offset + header_size; at += 8)
     if (load<uint64_t>(from, at) != 0) return fail(Errno::Inval);
+  if (!materialise()) return fail(Errno::Srch);
   std::byte* to = xstate_in_frame();
   if (to == nullptr) return fail(Errno::Srch);
   write_xstate(to, from);
@@ -140,6 +168,7 @@ Result<void> TrapContext::set_xstate(std::span<std::byte const> from) {
 }
 
 void TrapContext::reset_xstate() {
+  if (!materialise()) return;
   if (std::byte* to = xstate_in_frame()) write_xstate(to, shared().fresh_xstate);
 }
 

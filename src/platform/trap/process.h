@@ -15,6 +15,7 @@
 #include "platform/platform.h"
 #include "platform/trap/approver.h"
 #include "platform/trap/area_unsafe.h"
+#include "platform/trap/patch.h"
 #include "platform/trap/trap.h"
 
 namespace cofferdam::platform::trap {
@@ -28,6 +29,7 @@ struct Shared {
   AreaFile areas;
   stub::ImageHeader image{};
   std::unique_ptr<Approver> approver;
+  std::shared_ptr<PatchFile> patch_file;  // null: call sites are not patched
   host::OwnedFd own_proc_fd;
   int proc_fd = -1;
   size_t xstate_size = 0;  // without the trailing magic word
@@ -78,6 +80,7 @@ class StubProcess {
   Result<rusage> final_usage();
 
   std::atomic<uint32_t> live_contexts{0};
+  CodeMap code;
 
  private:
   std::shared_ptr<Shared> shared_;

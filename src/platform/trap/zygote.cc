@@ -195,19 +195,14 @@ Result<Zygote> start_zygote(Options const& options) {
   if (::sched_getaffinity(0, sizeof cpus, &cpus) == 0) shared->cpus = CPU_COUNT(&cpus);
 
   auto const text = TRY(make_text());
-  auto const thunks = TRY(make_memfd("cofferdam-thunks", stub::thunks_size, true));
-  auto const table = TRY(make_memfd("cofferdam-table", stub::jump_table_size, false));
-  for (int fd : {thunks.get(), table.get()})
-    if (::fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
-      return fail_host(errno);
+  if (options.patch_call_sites && !options.approve_all_memory_calls)
+    shared->patch_file = TRY(PatchFile::create(shared->image.trampoline));
 
   uint32_t const window = TRY(shared->areas.allocate_window());
   auto process = std::make_shared<StubProcess>(shared, window);
   Area* area = TRY(process->allocate_area(0));
   auto& boot = *reinterpret_cast<stub::BootParameters*>(area->bounce().data());
   boot.text_fd = text.get();
-  boot.thunks_fd = thunks.get();
-  boot.table_fd = table.get();
   boot.areas_fd = shared->areas.fd();
   TRY(find_vdso(*shared, boot));
   fill_boot_parameters(boot, *shared, options);
