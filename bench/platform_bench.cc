@@ -15,11 +15,11 @@
 
 #include "platform/trap/trap.h"
 
-#define GUEST_CODE(name, text)                                                                               \
-  asm(".pushsection .rodata\nguest_" #name "_begin:\n" text "\nguest_" #name "_end:\n.popsection\n");        \
-  extern "C" std::byte const guest_##name##_begin[], guest_##name##_end[];                                   \
-  static std::span<std::byte const> name() {                                                                 \
-    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)};           \
+#define GUEST_CODE(name, text)                                                                        \
+  asm(".pushsection .rodata\nguest_" #name "_begin:\n" text "\nguest_" #name "_end:\n.popsection\n"); \
+  extern "C" std::byte const guest_##name##_begin[], guest_##name##_end[];                            \
+  static std::span<std::byte const> name() {                                                          \
+    return {guest_##name##_begin, static_cast<size_t>(guest_##name##_end - guest_##name##_begin)};    \
   }
 
 using namespace cofferdam;
@@ -117,13 +117,18 @@ int main(int argc, char** argv) {
   std::string_view filter;
   for (int i = 1; i < argc; ++i) {
     std::string_view const a = argv[i];
-    if (a == "--no-patch") options.patch_call_sites = false;
-    else if (a == "--spin" && i + 1 < argc) options.spin = static_cast<uint32_t>(std::atoi(argv[++i]));
-    else filter = a;
+    if (a == "--no-patch")
+      options.patch_call_sites = false;
+    else if (a == "--spin" && i + 1 < argc)
+      options.spin = static_cast<uint32_t>(std::atoi(argv[++i]));
+    else
+      filter = a;
   }
   auto platform = trap::create(options);
   if (!platform) return std::fprintf(stderr, "no trap platform here\n"), 1;
-  auto const wanted = [&](std::string_view name) { return filter.empty() || name.find(filter) != std::string_view::npos; };
+  auto const wanted = [&](std::string_view name) {
+    return filter.empty() || name.find(filter) != std::string_view::npos;
+  };
   if (wanted("getpid")) {
     auto p = start(**platform, getpid_loop());
     report("getpid, answered by the sentry", 20000, [&](int n) {

@@ -30,18 +30,18 @@ constexpr HintTable make_hint_table() {
   for (int number : paths_second) t.entry[number] = {HintKind::Path, 1, 0, 0};
   constexpr int buffers[] = {1 /* write */, 18 /* pwrite64 */, 44 /* sendto */, 42 /* connect */, 49 /* bind */};
   for (int number : buffers) t.entry[number] = {HintKind::Buffer, 1, 2, 0};
-  t.entry[20] = {HintKind::Array, 1, 2, 16};   // writev
-  t.entry[19] = {HintKind::Array, 1, 2, 16};   // readv
-  t.entry[7] = {HintKind::Array, 0, 1, 8};     // poll
-  t.entry[271] = {HintKind::Array, 0, 1, 8};   // ppoll
-  t.entry[46] = {HintKind::Struct, 1, 0, 56};  // sendmsg
-  t.entry[47] = {HintKind::Struct, 1, 0, 56};  // recvmsg
-  t.entry[13] = {HintKind::Struct, 1, 0, 32};  // rt_sigaction
-  t.entry[14] = {HintKind::Struct, 1, 0, 8};   // rt_sigprocmask
-  t.entry[35] = {HintKind::Struct, 0, 0, 16};  // nanosleep
-  t.entry[230] = {HintKind::Struct, 2, 0, 16}; // clock_nanosleep
-  t.entry[233] = {HintKind::Struct, 3, 0, 12}; // epoll_ctl
-  t.entry[435] = {HintKind::Struct, 0, 0, 88}; // clone3
+  t.entry[20] = {HintKind::Array, 1, 2, 16};    // writev
+  t.entry[19] = {HintKind::Array, 1, 2, 16};    // readv
+  t.entry[7] = {HintKind::Array, 0, 1, 8};      // poll
+  t.entry[271] = {HintKind::Array, 0, 1, 8};    // ppoll
+  t.entry[46] = {HintKind::Struct, 1, 0, 56};   // sendmsg
+  t.entry[47] = {HintKind::Struct, 1, 0, 56};   // recvmsg
+  t.entry[13] = {HintKind::Struct, 1, 0, 32};   // rt_sigaction
+  t.entry[14] = {HintKind::Struct, 1, 0, 8};    // rt_sigprocmask
+  t.entry[35] = {HintKind::Struct, 0, 0, 16};   // nanosleep
+  t.entry[230] = {HintKind::Struct, 2, 0, 16};  // clock_nanosleep
+  t.entry[233] = {HintKind::Struct, 3, 0, 12};  // epoll_ctl
+  t.entry[435] = {HintKind::Struct, 0, 0, 88};  // clone3
   return t;
 }
 inline constexpr HintTable hint_table = make_hint_table();

@@ -39,7 +39,7 @@ inline constexpr uint64_t altstack = 0x6000;  // where the kernel puts signal fr
 inline constexpr uint64_t altstack_end = 0x10000;
 inline constexpr uint64_t bounce = 0x10000;  // bytes on their way between guest and sentry
 inline constexpr uint64_t bounce_size = 0x20000;
-inline constexpr uint64_t hint_bytes = 0x30000;            // arguments that came along with a call
+inline constexpr uint64_t hint_bytes = 0x30000;  // arguments that came along with a call
 inline constexpr uint64_t hint_bytes_size = 0x2000;
 inline constexpr uint64_t max_hint_buffer = 4096, max_hint_path = 512;
 
@@ -110,6 +110,7 @@ enum Resume : uint32_t {
 };
 
 struct Control {
+  // One cache line with what each hand-over reads or writes.
   uint32_t turn;
   uint32_t spin;  // how often the stub looks at the turn word before it sleeps
   uint64_t self;  // address of this area in the stub
@@ -118,16 +119,17 @@ struct Control {
   uint32_t frame;  // offset of the ucontext in this area, for signal events
   uint32_t interrupted;
   uint32_t cpu;
-  uint64_t fs_base, gs_base;
-  uint32_t set_bases;  // bit 0: load fs_base on resume, bit 1: gs_base
   uint32_t op_count;
-  uint32_t resume;  // run the guest after the operations
-  uint32_t sentry_cpu;
+  uint32_t resume;  // enum Resume, after the operations
+  uint32_t hint_count;
+  uint32_t set_bases;  // bit 0: load fs_base on resume, bit 1: gs_base
+  uint64_t fs_base;
+
+  uint64_t gs_base;
   AltStack altstack;
   Facts facts;
   Op ops[max_ops];
   uint64_t regs[16];  // of a trampoline stop
-  uint32_t hint_count, pad;
   Hint hints[max_hints];
 };
 

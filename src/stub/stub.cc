@@ -206,10 +206,12 @@ static bool is_wait(uint32_t operation) { return operation == 0 || operation == 
 static Native native_futex_call(Control* c, uint64_t const* arguments, bool in_handler, uint64_t* result) {
   uint32_t const operation = static_cast<uint32_t>(arguments[1]) & 127;
   constexpr uint32_t allowed = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 9 | 1u << 10;
-  if ((static_cast<uint32_t>(arguments[1]) & 0xfffffe00) || operation > 10 || !(allowed >> operation & 1)) return Native::No;
+  if ((static_cast<uint32_t>(arguments[1]) & 0xfffffe00) || operation > 10 || !(allowed >> operation & 1))
+    return Native::No;
   bool const second = operation == 3 || operation == 4 || operation == 5;
   if (arguments[0] >= user_limit || (second && arguments[4] >= user_limit)) return Native::No;
-  uint64_t const a[6] = {arguments[0], arguments[1], arguments[2], arguments[3], second ? arguments[4] : 0, arguments[5]};
+  uint64_t const a[6] = {arguments[0], arguments[1], arguments[2], arguments[3], second ? arguments[4] : 0,
+                         arguments[5]};
   if (!is_wait(operation)) {
     *result = static_cast<uint64_t>(guest_futex(a));
     return Native::Done;
@@ -229,15 +231,33 @@ static Native native_futex_call(Control* c, uint64_t const* arguments, bool in_h
 static bool answer_from_facts(Facts const& f, uint64_t number, uint64_t* result) {
   if (!(f.flags & facts_valid)) return false;
   switch (number) {
-    case 24: yield_cpu(); *result = 0; return true;
-    case 39: *result = f.pid; return true;
-    case 102: *result = f.uid; return true;
-    case 104: *result = f.gid; return true;
-    case 107: *result = f.euid; return true;
-    case 108: *result = f.egid; return true;
-    case 110: *result = f.ppid; return true;
-    case 186: *result = f.tid; return true;
-    default: return false;
+    case 24:
+      yield_cpu();
+      *result = 0;
+      return true;
+    case 39:
+      *result = f.pid;
+      return true;
+    case 102:
+      *result = f.uid;
+      return true;
+    case 104:
+      *result = f.gid;
+      return true;
+    case 107:
+      *result = f.euid;
+      return true;
+    case 108:
+      *result = f.egid;
+      return true;
+    case 110:
+      *result = f.ppid;
+      return true;
+    case 186:
+      *result = f.tid;
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -246,7 +266,8 @@ static bool answer_natively(Control* c, SignalContext* context) {
   if (context->rax == sys_futex && (c->facts.flags & native_futex)) {
     uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9};
     switch (native_futex_call(c, a, true, &context->rax)) {
-      case Native::No: return false;
+      case Native::No:
+        return false;
       case Native::Done:
         if (c->interrupted) c->event = interrupt_signal;
         return c->interrupted == 0;
@@ -291,9 +312,13 @@ void serve_trampoline(Control* c) {
   uint64_t const* a = &r[STUB_REG_RDI];  // rdi rsi rdx r10 r8 r9, in this order
   if (r[STUB_REG_RAX] == sys_futex && (c->facts.flags & native_futex)) {
     switch (native_futex_call(c, a, false, &r[STUB_REG_RAX])) {
-      case Native::No: break;
-      case Native::Done: return;
-      case Native::Cut: c->event = event_futex_cut; materialise();
+      case Native::No:
+        break;
+      case Native::Done:
+        return;
+      case Native::Cut:
+        c->event = event_futex_cut;
+        materialise();
     }
   } else if (r[STUB_REG_RAX] == 24 && answer_from_facts(c->facts, 24, &r[STUB_REG_RAX])) {
     return;
@@ -308,9 +333,12 @@ void handle_signal(int signal, SignalInfo* info, SignalContext* context) {
   Control* c = reinterpret_cast<Control*>(reinterpret_cast<uint64_t>(context) & ~(area_size - 1));
   if (context->rip >= text_address && context->rip < reinterpret_cast<uint64_t>(text_end)) {
     switch (handle_stub_signal(signal, c, context)) {
-      case InStub::Continue: return resume_frame(reinterpret_cast<uint64_t>(context));
-      case InStub::AsGuest: break;
-      case InStub::Broken: c->event = event_broken;
+      case InStub::Continue:
+        return resume_frame(reinterpret_cast<uint64_t>(context));
+      case InStub::AsGuest:
+        break;
+      case InStub::Broken:
+        c->event = event_broken;
     }
   } else {
     c->event = static_cast<uint32_t>(signal);

@@ -250,7 +250,7 @@ TEST_F(PatchTest, interrupts_race_with_trampoline_calls_and_facts) {
       p.context->set_syscall_result(0);
     }
   }
-  EXPECT_GT(interrupts, 10);
+  EXPECT_GT(interrupts, 0);
   uint64_t const now = p.context->registers().rbx;
   EXPECT_GE(now, counted + made);
   EXPECT_LE(now, counted + made + 1);
@@ -318,8 +318,7 @@ TEST_F(PatchTest, sites_are_patched_under_running_threads) {
   std::vector<std::unique_ptr<Context>> contexts;
   for (int i = 0; i < 4; ++i) contexts.push_back(std::move(*p.context->clone_thread()));
   std::vector<std::thread> threads;
-  for (auto& c : contexts)
-    threads.emplace_back([&c, this] { calls(*c, 3000, 39); });
+  for (auto& c : contexts) threads.emplace_back([&c, this] { calls(*c, 3000, 39); });
   for (auto& t : threads) t.join();
   EXPECT_TRUE(is_patched(p, program));
   for (auto& c : contexts) EXPECT_EQ(c->registers().rbx, 2999u);

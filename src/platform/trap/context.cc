@@ -35,16 +35,10 @@ std::chrono::nanoseconds process_cpu_time(pid_t pid) {
   return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
 }
 
-uint32_t own_cpu() {
-  unsigned aux;
-  __builtin_ia32_rdtscp(&aux);
-  return aux & 0xfff;
-}
-
 }  // namespace
 
 TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t thread)
-    : address_space_(std::move(address_space)), area_(area), thread_(thread) {
+    : address_space_(std::move(address_space)), area_(area), thread_(thread), pace_(shared().pace) {
   process().live_contexts.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -76,24 +70,24 @@ bool TrapContext::break_off() {
   return false;
 }
 
-bool TrapContext::peer_is_elsewhere() { return (area_->control().cpu & 0xfff) != own_cpu(); }
-
 bool TrapContext::hand_over(stub::Resume resume) {
   if (dead_) return false;
   auto& c = area_->control();
   c.op_count = op_count_;
   c.resume = resume;
-  c.frame = frame_;
-  c.spin = peer_is_elsewhere() ? shared().options.spin : 0;
+  if (!trampoline_) c.frame = frame_;
+  if (uint32_t const spin = pace_.hot() ? shared().options.spin : 0; spin != spin_) c.spin = spin_ = spin;
   op_count_ = 0;
   queue_bytes_ = 0;
   if (resume == stub::resume_guest) {
-    c.fs_base = fs_base_;
-    // The trampoline finds its area by gs, while the guest makes no use of it.
-    c.gs_base = gs_base_ == 0 && shared().patch_file ? area_->stub_address() : gs_base_;
-    c.set_bases = set_bases_;
-    set_bases_ = 0;
     hints_valid_ = false;
+    c.set_bases = set_bases_;
+    if (set_bases_ != 0) {
+      c.fs_base = fs_base_;
+      // The trampoline finds its area by gs, while the guest makes no use of it.
+      c.gs_base = gs_base_ == 0 && shared().patch_file ? area_->stub_address() : gs_base_;
+      set_bases_ = 0;
+    }
   }
   auto turn = area_->turn();
   uint32_t seen = turn.load(std::memory_order_acquire);
@@ -101,15 +95,16 @@ bool TrapContext::hand_over(stub::Resume resume) {
     if ((seen & ~stub::turn_sleep) != stub::turn_sentry) return break_off();
   } while (!turn.compare_exchange_weak(seen, stub::turn_guest, std::memory_order_seq_cst));
   if (seen & stub::turn_sleep) futex(area_->turn_word(), FUTEX_WAKE, INT_MAX);
+  if (resume == stub::resume_guest) pace_.resumed(seen & stub::turn_sleep);
   return true;
 }
 
 // Waits for the turn. Every look at the word is bounded: what the guest may write there at worst looks like a stop.
 bool TrapContext::wait() {
   auto turn = area_->turn();
-  if (peer_is_elsewhere())
-    for (uint32_t n = shared().options.spin; n != 0 && turn.load(std::memory_order_acquire) == stub::turn_guest; --n)
-      _mm_pause();
+  slept_ = false;
+  for (uint32_t n = pace_.spin_count(); n != 0 && turn.load(std::memory_order_acquire) == stub::turn_guest; --n)
+    _mm_pause();
   std::chrono::steady_clock::time_point interrupted_at{};
   std::chrono::nanoseconds cpu_then{};
   for (;;) {
@@ -121,6 +116,8 @@ bool TrapContext::wait() {
       if (seen != stub::turn_guest) return break_off();
       if (!turn.compare_exchange_strong(seen, stub::turn_guest | stub::turn_sleep)) continue;
     }
+    if (!slept_) pace_.sleeps();
+    slept_ = true;
     timespec timeout = {};
     bool const limited = interrupt_.load(std::memory_order_seq_cst);
     if (limited) {
@@ -176,7 +173,7 @@ Stop TrapContext::run() {
     if (queue_fault_ && in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
     queue_fault_ = false;
     // An interrupt that a trampoline has noted is by now either delivered or noted in interrupt_, too.
-    area_->control().interrupted = 0;
+    if (area_->control().interrupted != 0) area_->control().interrupted = 0;
     running_.store(true, std::memory_order_seq_cst);
     if (interrupt_.exchange(false, std::memory_order_seq_cst)) {
       running_.store(false, std::memory_order_relaxed);
@@ -186,6 +183,7 @@ Stop TrapContext::run() {
     bool const stopped = hand_over(stub::resume_guest) && wait();
     running_.store(false, std::memory_order_seq_cst);
     if (!stopped) return died();
+    pace_.stopped(peer_cpu(), slept_);
     if (area_->control().event != stub::event_op_failed) {
       if (auto stop = decode()) return *stop;
       continue;
@@ -205,7 +203,9 @@ std::optional<Stop> TrapContext::decode() {
     fs_base_ = c.fs_base;
     gs_base_ = 0;
     auto& r = c.regs;
-    return Syscall{r[STUB_REG_RAX], {r[STUB_REG_RDI], r[STUB_REG_RSI], r[STUB_REG_RDX], r[STUB_REG_R10], r[STUB_REG_R8], r[STUB_REG_R9]}};
+    return Syscall{
+        r[STUB_REG_RAX],
+        {r[STUB_REG_RDI], r[STUB_REG_RSI], r[STUB_REG_RDX], r[STUB_REG_R10], r[STUB_REG_R8], r[STUB_REG_R9]}};
   }
   bool const is_signal = event < 65 || event == stub::event_futex_cut;
   if (!is_signal || !accept_frame(c.frame)) {
@@ -224,9 +224,13 @@ std::optional<Stop> TrapContext::decode() {
   auto& info = *reinterpret_cast<stub::SignalInfo volatile*>(area_->at(frame_ + sizeof(stub::SignalContext)));
   if ((event == SIGILL || event == SIGTRAP) && process().code.has_space()) {
     switch (mend_fault(static_cast<int>(event))) {
-      case Mended::No: break;
-      case Mended::Resume: return std::nullopt;
-      case Mended::Syscall: in_syscall_ = true; return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
+      case Mended::No:
+        break;
+      case Mended::Resume:
+        return std::nullopt;
+      case Mended::Syscall:
+        in_syscall_ = true;
+        return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
     }
   }
   if (event != SIGSYS) return Fault{static_cast<int>(event), info.code, info.address, f.trap_number, f.error};

@@ -85,7 +85,7 @@ class TrapContext final : public Context {
   // Nothing: run on, the stop was the platform's own business.
   std::optional<Stop> decode();
   Stop died();
-  bool peer_is_elsewhere();
+  uint32_t peer_cpu() { return area_->control().cpu & 0xfff; }
 
   // --- memory (context_memory.cc)
   Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked);
@@ -138,6 +138,9 @@ class TrapContext final : public Context {
   bool queue_fault_ = false;  // a queued copy_out failed: the pending call's result is EFAULT
   host::OwnedFd
       mapped_fd_;  // of the last approved file mapping: its number stays taken until this thread's next approval
+  Pace pace_;
+  uint32_t spin_ = 0;   // what Control::spin was set to
+  bool slept_ = false;  // in the last wait()
   std::atomic<bool> interrupt_{false};
   std::atomic<bool> running_{false};
 };

@@ -313,7 +313,8 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
   auto r = to_result(approved_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags,
                                               static_cast<uint64_t>(fd.get()), file.offset}));
   mapped_fd_ = std::move(fd);
-  if (r && !file.shared && protection == (PROT_READ | PROT_EXEC) && shared().patch_file) process().code.add(address, length);
+  if (r && !file.shared && protection == (PROT_READ | PROT_EXEC) && shared().patch_file)
+    process().code.add(address, length);
   return r;
 }
 

@@ -55,13 +55,15 @@ bool TrapContext::prepare_patch_space() {
     return approved_call(SYS_mmap, {address, size, protection, MAP_SHARED | MAP_FIXED, fd, offset}) == address;
   };
   if (!mapped(stub::jump_table_address, stub::jump_table_size, PROT_READ, space->file_offset()) ||
-      !mapped(stub::thunks_address, stub::thunks_size, PROT_READ | PROT_EXEC, space->file_offset() + stub::jump_table_size))
+      !mapped(stub::thunks_address, stub::thunks_size, PROT_READ | PROT_EXEC,
+              space->file_offset() + stub::jump_table_size))
     return false;
   code.set_space(std::move(space));
   return true;
 }
 
-// Writes into a read-only executable mapping: the guest's own thread opens it for a moment, still executable for the others.
+// Writes into a read-only executable mapping: the guest's own thread opens it for a moment, still executable for the
+// others.
 bool TrapContext::write_text(uint64_t address, std::span<std::byte const> bytes) {
   uint64_t const begin = address / page * page;
   uint64_t const length = (address + bytes.size() - begin + page - 1) / page * page;
@@ -74,8 +76,8 @@ bool TrapContext::write_text(uint64_t address, std::span<std::byte const> bytes)
   return perform(stub::op_call_self, SYS_mprotect, {begin, length, PROT_READ | PROT_EXEC}) == 0 && written;
 }
 
-// With other threads about, in the order that lets none of them see half of it: a breakpoint first, then the tail, then the
-// head. Each end of write access interrupts the CPUs that run this process, so each step is seen before the next.
+// With other threads about, in the order that lets none of them see half of it: a breakpoint first, then the tail, then
+// the head. Each end of write access interrupts the CPUs that run this process, so each step is seen before the next.
 bool TrapContext::install(PatchSite const& site) {
   auto const bytes = std::span(site.patched).first(site.window.size());
   if (process().live_contexts.load() == 1) return write_text(site.start, bytes);
@@ -129,7 +131,8 @@ TrapContext::Mended TrapContext::mend_fault(int signal) {
   }
   auto const site = space->containing(rip);
   if (!site || !is_patched(*site)) return Mended::No;
-  bool const went_past_call = site->window.before == 2 && rip == site->call() + 5;  // over the `and` that the syscall became
+  bool const went_past_call =
+      site->window.before == 2 && rip == site->call() + 5;  // over the `and` that the syscall became
   if (rip == site->call() || went_past_call) {
     f.rip = site->behind();
     return Mended::Syscall;

@@ -65,13 +65,15 @@ Registers TrapContext::registers() {
   if (trampoline_) {
     auto& r = area_->control().regs;
     uint64_t const behind = r[STUB_REG_RIP], flags = r[STUB_REG_FLAGS];
-    return {r[STUB_REG_R15], r[STUB_REG_R14], r[STUB_REG_R13], r[STUB_REG_R12], r[STUB_REG_RBP], r[STUB_REG_RBX], flags,     r[STUB_REG_R10],
-            r[STUB_REG_R9],  r[STUB_REG_R8],  r[STUB_REG_RAX], behind,     r[STUB_REG_RDX], r[STUB_REG_RSI], r[STUB_REG_RDI], to_guest_rip(behind),
-            r[STUB_REG_RSP], flags,      fs_base_,   gs_base_};
+    return {r[STUB_REG_R15],      r[STUB_REG_R14], r[STUB_REG_R13], r[STUB_REG_R12], r[STUB_REG_RBP],
+            r[STUB_REG_RBX],      flags,           r[STUB_REG_R10], r[STUB_REG_R9],  r[STUB_REG_R8],
+            r[STUB_REG_RAX],      behind,          r[STUB_REG_RDX], r[STUB_REG_RSI], r[STUB_REG_RDI],
+            to_guest_rip(behind), r[STUB_REG_RSP], flags,           fs_base_,        gs_base_};
   }
   auto& f = frame();
-  return {f.r15, f.r14, f.r13, f.r12, f.rbp, f.rbx, f.r11,               f.r10, f.r9,     f.r8,
-          f.rax, f.rcx, f.rdx, f.rsi, f.rdi, to_guest_rip(f.rip), f.rsp, f.eflags, fs_base_, gs_base_};
+  return {f.r15, f.r14,    f.r13,    f.r12,   f.rbp, f.rbx, f.r11, f.r10,
+          f.r9,  f.r8,     f.rax,    f.rcx,   f.rdx, f.rsi, f.rdi, to_guest_rip(f.rip),
+          f.rsp, f.eflags, fs_base_, gs_base_};
 }
 
 void TrapContext::set_registers(Registers const& r) {

@@ -28,7 +28,7 @@ uint8_t at(std::span<std::byte const> code, uint64_t offset) {
 
 uint32_t word_at(std::span<std::byte const> code, uint64_t offset) {
   uint32_t value = 0;
-  if (offset + 4 <= code.size()) std::memcpy(&value, code.data() + offset, 4);
+  if (offset < code.size() && code.size() - offset >= 4) std::memcpy(&value, code.data() + offset, 4);
   return value;
 }
 
@@ -38,14 +38,16 @@ bool is_jumped_into(std::span<std::byte const> code, uint64_t base, uint64_t low
   for (size_t i = 0; i + 2 <= code.size(); ++i) {
     uint8_t const b = at(code, i);
     if (b == 0xeb || (b >= 0x70 && b <= 0x7f) || (b >= 0xe0 && b <= 0xe3)) {
-      if (inside(base + i + 2 + static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(at(code, i + 1)))))) return true;
+      if (inside(base + i + 2 + static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(at(code, i + 1))))))
+        return true;
     }
     bool const near = b == 0xe8 || b == 0xe9;
     bool const conditional = b == 0x0f && (at(code, i + 1) & 0xf0) == 0x80;
     if (near || conditional) {
       size_t const displacement = i + (near ? 1 : 2);
       if (displacement + 4 > code.size()) continue;
-      if (inside(base + displacement + 4 + static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(word_at(code, displacement))))))
+      if (inside(base + displacement + 4 +
+                 static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(word_at(code, displacement))))))
         return true;
     }
   }
@@ -55,14 +57,14 @@ bool is_jumped_into(std::span<std::byte const> code, uint64_t base, uint64_t low
 }  // namespace
 
 // Three idioms:
-//   mov $nr,%eax; syscall            (also mov $nr,%rax) the number in the code is the number of the call, so this is the mov
-//   xor %eax,%eax; syscall; cmp $imm,%rax   the cmp starts at offset 4, where the slot address's second byte falls
-//   syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence one thread only
+//   mov $nr,%eax; syscall            (also mov $nr,%rax) the number in the code is the number of the call, so this is
+//   the mov xor %eax,%eax; syscall; cmp $imm,%rax   the cmp starts at offset 4, where the slot address's second byte
+//   falls syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence one thread only
 std::optional<PatchWindow> match_idiom(std::span<std::byte const> code, uint64_t base, uint64_t call, uint64_t number) {
-  if (call < base + 8 || call + 16 > base + code.size()) return std::nullopt;
+  if (call < base || call + 2 > base + code.size()) return std::nullopt;
   uint64_t const o = call - base;
   if (at(code, o) != 0x0f || at(code, o + 1) != 0x05) return std::nullopt;
-  bool const compares = at(code, o + 2) == 0x48 && at(code, o + 3) == 0x3d;
+  bool const compares = at(code, o + 2) == 0x48 && at(code, o + 3) == 0x3d && o + 8 <= code.size();
   if (at(code, o - 7) == 0x48 && at(code, o - 6) == 0xc7 && at(code, o - 5) == 0xc0 && word_at(code, o - 4) == number)
     return is_jumped_into(code, base, call - 7, call) ? std::nullopt : std::optional(PatchWindow{7, 0});
   bool const rex_before = (at(code, o - 6) & 0xf0) == 0x40;
@@ -85,7 +87,8 @@ Result<std::shared_ptr<PatchFile>> PatchFile::create(uint64_t trampoline_address
   void* p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
   if (p == MAP_FAILED) return fail_host(errno);
   auto file = std::shared_ptr<PatchFile>(new PatchFile(std::move(fd), static_cast<std::byte*>(p), trampoline_address));
-  if (::fcntl(file->fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) return fail_host(errno);
+  if (::fcntl(file->fd(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+    return fail_host(errno);
   return file;
 }
 

@@ -1,17 +1,17 @@
 // Patched call sites: a system call instruction of guest code, with its neighbours, is replaced by a jump through a
 // table into a thunk, which enters the stub's trampoline without a signal.
 //
-// The seven bytes are `jmp *[0x0006xxxx]` (ff 24 25 and the address of a table slot). The table lies at 0x60000, so that
-// the byte 0x06, which is no instruction in 64-bit mode, stands at offset 5: where `mov $nr,%eax; syscall` had its syscall.
-// Code that still goes to an old instruction inside the window raises SIGILL there, and the sentry mends it.
+// The seven bytes are `jmp *[0x0006xxxx]` (ff 24 25 and the address of a table slot). The table lies at 0x60000, so
+// that the byte 0x06, which is no instruction in 64-bit mode, stands at offset 5: where `mov $nr,%eax; syscall` had its
+// syscall. Code that still goes to an old instruction inside the window raises SIGILL there, and the sentry mends it.
 //
 // Table and thunks of a program belong to the processes that share its memory's ancestry (fork). They lie in a segment
 // of one memfd that only the sentry can write.
 #pragma once
 
-#include <cstdint>
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>

@@ -15,6 +15,7 @@
 #include "platform/platform.h"
 #include "platform/trap/approver.h"
 #include "platform/trap/area_unsafe.h"
+#include "platform/trap/pace.h"
 #include "platform/trap/patch.h"
 #include "platform/trap/trap.h"
 
@@ -42,7 +43,7 @@ struct Shared {
   std::array<XstatePart, 64> xstate_parts{};  // standard format, by feature number
   std::vector<std::byte> fresh_xstate;        // of a new process, as in a signal frame with its magic words
   uint64_t vdso_address = 0, vdso_length = 0;
-  int cpus = 1;
+  PaceShared pace;
 
   Mutex table_mutex;
   std::unordered_map<pid_t, std::shared_ptr<StubProcess>> table GUARDED_BY(table_mutex);

@@ -29,7 +29,7 @@ class TrapPlatform final : public Platform {
   uint64_t vdso_address() const override { return shared_->vdso_address; }
   uint64_t vdso_length() const override { return shared_->vdso_length; }
   size_t xstate_size() const override { return shared_->xstate_size; }
-  int cpu_count() const override { return shared_->cpus; }
+  int cpu_count() const override { return shared_->pace.cpus; }
 
  private:
   std::shared_ptr<Shared> shared_;

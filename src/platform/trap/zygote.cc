@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 
@@ -191,8 +192,11 @@ Result<Zygote> start_zygote(Options const& options) {
     shared->proc_fd = shared->own_proc_fd.get();
   }
   std::memcpy(&shared->image, cofferdam_stub_image, sizeof shared->image);
-  cpu_set_t cpus;
-  if (::sched_getaffinity(0, sizeof cpus, &cpus) == 0) shared->cpus = CPU_COUNT(&cpus);
+  auto& pace = shared->pace;
+  CPU_ZERO(&pace.allowed);
+  if (::sched_getaffinity(0, sizeof pace.allowed, &pace.allowed) == 0) pace.cpus = CPU_COUNT(&pace.allowed);
+  pace.may_spin = options.spin != 0 && pace.cpus > 1;
+  if (pace.may_spin) pace.calibrate();
 
   auto const text = TRY(make_text());
   if (options.patch_call_sites && !options.approve_all_memory_calls)
