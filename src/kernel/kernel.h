@@ -16,6 +16,7 @@
 #include "kernel/host_facts.h"
 #include "kernel/ipc/ipc_state.h"
 #include "kernel/mm/memory_file.h"
+#include "kernel/task/futex_pi.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/task/thread_group.h"
 #include "kernel/time/clock.h"
@@ -77,6 +78,7 @@ class Kernel {
   Vfs& vfs() { return *vfs_; }
   MemoryFile& memory_file() { return *memory_file_; }
   TimerQueue& timers() { return *timers_; }
+  PiFutexes& pi_futexes() { return pi_futexes_; }
   IpcState& ipc() { return ipc_; }
   HostNotifier& host_notifier() { return *host_notifier_; }
   Guarded<UtsNames>& uts() { return uts_; }
@@ -118,6 +120,7 @@ class Kernel {
   std::unique_ptr<MemoryFile> memory_file_;
   IpcState ipc_;
   std::unique_ptr<TimerQueue> timers_;
+  PiFutexes pi_futexes_;
   std::unique_ptr<HostNotifier> host_notifier_;
   std::unique_ptr<Vfs> vfs_;
   std::unique_ptr<MountNamespace> root_mounts_;

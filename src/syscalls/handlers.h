@@ -4,6 +4,7 @@
 #include "syscalls/handlers_descriptor.h"
 #include "syscalls/handlers_directory.h"
 #include "syscalls/handlers_file.h"
+#include "syscalls/handlers_futex.h"
 #include "syscalls/handlers_identity.h"
 #include "syscalls/handlers_ipc.h"
 #include "syscalls/handlers_memory.h"

@@ -29,4 +29,6 @@ Result<void> sys_tgkill(Task&, int32_t tgid, int32_t tid, SignalNumber);
 Result<void> sys_rt_sigqueueinfo(Task&, int32_t pid, SignalNumber, UserPtr<SignalInfo> info);
 Result<void> sys_rt_tgsigqueueinfo(Task&, int32_t tgid, int32_t tid, SignalNumber, UserPtr<SignalInfo> info);
 
+Result<void> sys_pidfd_send_signal(Task&, Fd pidfd, SignalNumber, UserPtr<SignalInfo> info, uint32_t flags);
+
 }  // namespace cofferdam::syscalls

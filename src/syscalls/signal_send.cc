@@ -1,4 +1,5 @@
 // Sending signals: kill(2) and its kin.
+#include "kernel/ipc/pidfd.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/delivery.h"
 #include "kernel/task/process_internal.h"
@@ -111,6 +112,30 @@ Result<void> sys_rt_tgsigqueueinfo(Task& task, int32_t tgid, int32_t tid, Signal
   auto info = TRY(read_info(task, from, signal.value, tid == task.tid()));
   if (tid <= 0 || tgid <= 0) return fail(Errno::Inval);
   return send_to_thread(task, tgid, tid, info);
+}
+
+Result<void> sys_pidfd_send_signal(Task& task, Fd pidfd, SignalNumber signal, UserPtr<SignalInfo> given,
+                                   uint32_t flags) {
+  constexpr uint32_t to_thread = 1, to_group = 2, to_process_group = 4;  // PIDFD_SIGNAL_*
+  if ((flags & ~(to_thread | to_group | to_process_group)) || (flags & (flags - 1))) return fail(Errno::Inval);
+  auto file = TRY(task.files()->get(pidfd.value));
+  auto group = group_of(*file);
+  if (!group) return fail(Errno::BadF);
+  bool to_self = group.get() == &task.thread_group();
+  auto info = from(task, signal.value, flags & to_thread ? SI_TKILL : SI_USER);
+  if (given) {
+    if (TRY(task.read(given)).signal() != signal.value) return fail(Errno::Inval);
+    info = TRY(read_info(task, given, signal.value, to_self));
+  }
+  ProcessLocked lock(task.kernel());
+  if (group->exited(lock)) return fail(Errno::Srch);
+  if (flags & to_process_group) {
+    auto members = group->process_group(lock);
+    if (!members) return fail(Errno::Srch);
+    return send_to_process_group(task, *members, info, lock);
+  }
+  auto thread = flags & to_thread ? group->leader(lock) : Ref<Task>();
+  return send_checked(task, *group, thread.get(), info, lock);
 }
 
 }  // namespace cofferdam::syscalls

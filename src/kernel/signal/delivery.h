@@ -38,6 +38,9 @@ SignalSet pending_signals(Task&);
 // Woken with EPOLLIN, under the process lock, when a signal arrives for the task's group or one of its tasks.
 WaitQueue& signal_arrival(Task&);
 
+// A POSIX timer's expiry, to a thread or (null) to the group. false: ignored and not queued.
+bool send_timer_signal(ThreadGroup&, Task* to, SignalInfo const&, ProcessLocked const&);
+
 // May the sender send `signal` to the group (kill(2))? EPERM.
 Result<void> may_signal(Task& sender, ThreadGroup&, int signal, ProcessLocked const&);
 

@@ -73,11 +73,14 @@ uint64_t queue_limit(ThreadGroup& group, PendingSignals const& queue) {
   return limit > elsewhere ? limit - elsewhere : 0;
 }
 
+enum class Sent { Queued, Dropped, Full };
+enum class Kind { Ordinary, Timer };
+
 // to: the thread it is for, or null for the group as a whole.
-Result<void> send(ThreadGroup& group, Task* to, SignalInfo const& info, ProcessLocked const& lock) {
+Sent send(ThreadGroup& group, Task* to, SignalInfo const& info, Kind kind, ProcessLocked const& lock) {
   auto& g = group.implementation();
   int signal = info.signal();
-  if (g.group_exiting || g.zombie || g.tasks.empty() || (to && to->implementation().exiting)) return {};
+  if (g.group_exiting || g.zombie || g.tasks.empty() || (to && to->implementation().exiting)) return Sent::Dropped;
   if (stop_signals.has(signal)) {
     discard_everywhere(group, SignalSet::of(SIGCONT));
   } else if (signal == SIGCONT) {
@@ -85,24 +88,33 @@ Result<void> send(ThreadGroup& group, Task* to, SignalInfo const& info, ProcessL
     run_loop::continue_group(group, lock);
   }
   Task* first = to ? to : g.tasks.front().get();
-  if (is_ignored(*first, info)) return {};
+  if (is_ignored(*first, info)) return Sent::Dropped;
   if (signal == SIGKILL) {
     run_loop::request_group_kill(group, SIGKILL, lock);
-    return {};
+    return Sent::Queued;
   }
   PendingSignals& queue = to ? to->implementation().pending : g.pending;
-  auto outcome = queue.enqueue(info, queue_limit(group, queue));
-  if (outcome == PendingSignals::Outcome::Full) return fail(Errno::Again);
-  if (outcome == PendingSignals::Outcome::Merged) return {};
+  if (kind == Kind::Timer) {
+    queue.enqueue_timer(info);
+  } else {
+    auto outcome = queue.enqueue(info, queue_limit(group, queue));
+    if (outcome == PendingSignals::Outcome::Full) return Sent::Full;
+    if (outcome == PendingSignals::Outcome::Merged) return Sent::Queued;
+  }
   g.signal_arrival.wake(EPOLLIN);
   choose_taker(group, first, to != nullptr, signal, lock);
+  return Sent::Queued;
+}
+
+Result<void> send_ordinary(ThreadGroup& group, Task* to, SignalInfo const& info, ProcessLocked const& lock) {
+  if (send(group, to, info, Kind::Ordinary, lock) == Sent::Full) return fail(Errno::Again);
   return {};
 }
 
 }  // namespace
 
 Result<void> Task::send_signal(SignalInfo const& info, ProcessLocked const& lock) {
-  return send(*thread_group_, this, info, lock);
+  return send_ordinary(*thread_group_, this, info, lock);
 }
 
 Result<void> Task::send_signal(SignalInfo const& info) {
@@ -111,7 +123,7 @@ Result<void> Task::send_signal(SignalInfo const& info) {
 }
 
 Result<void> ThreadGroup::send_signal(SignalInfo const& info, ProcessLocked const& lock) {
-  return send(*this, nullptr, info, lock);
+  return send_ordinary(*this, nullptr, info, lock);
 }
 
 Result<void> ThreadGroup::send_signal(SignalInfo const& info) {
@@ -128,7 +140,7 @@ void Task::force_signal(SignalInfo const& info) {
   if (blocked || action.handler == signal_ignore) action.handler = signal_default;
   if (blocked) blocked_.store((blocked_signals() & ~SignalSet::of(signal)).bits(), std::memory_order_seq_cst);
   if (action.handler == signal_default) g.init_may_die = true;
-  (void)send(*thread_group_, this, info, lock);  // a standard signal of the kernel is never refused
+  (void)send_ordinary(*thread_group_, this, info, lock);  // a standard signal of the kernel is never refused
   recalculate_pending(*this, lock);
 }
 
@@ -171,6 +183,10 @@ void hand_over_group_signals(Task& leaving, ProcessLocked const& lock) {
 
 SignalSet pending_signals(Task& task) {
   return task.implementation().pending.set() | task.thread_group().implementation().pending.set();
+}
+
+bool send_timer_signal(ThreadGroup& group, Task* to, SignalInfo const& info, ProcessLocked const& lock) {
+  return send(group, to, info, Kind::Timer, lock) == Sent::Queued;
 }
 
 Result<void> may_signal(Task& sender, ThreadGroup& target, int signal, ProcessLocked const& lock) {

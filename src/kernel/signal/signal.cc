@@ -48,6 +48,11 @@ PendingSignals::Outcome PendingSignals::enqueue(SignalInfo const& info, uint64_t
   return Outcome::Queued;
 }
 
+void PendingSignals::enqueue_timer(SignalInfo const& info) {
+  queue_.push_back(info);
+  set_.fetch_or(SignalSet::of(info.signal()).bits(), std::memory_order_seq_cst);
+}
+
 std::optional<SignalInfo> PendingSignals::dequeue(SignalSet blocked) {
   SignalSet ready = set() & ~blocked;
   if (ready.empty()) return std::nullopt;

@@ -71,6 +71,8 @@ class PendingSignals {
   // `limit`: how many entries the queue may hold. A full queue refuses real-time signals that carry data; other signals
   // become pending without their data, as on Linux.
   Outcome enqueue(SignalInfo const&, uint64_t limit);
+  // A timer's expiry: takes no room of the limit and is not merged; its timer keeps it to one at a time.
+  void enqueue_timer(SignalInfo const&);
   // The next by Linux's order among those not in `blocked`: synchronous faults first, then lowest number.
   std::optional<SignalInfo> dequeue(SignalSet blocked);
   void discard(SignalSet);

@@ -9,6 +9,7 @@
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
+#include "kernel/time/group_timers.h"
 
 namespace cofferdam::kernel {
 
@@ -172,6 +173,7 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
   }
   if (a.flags & CLONE_SETTLS) context.set_fs_base(a.tls);
   auto child = TRY(insert_task(parent, a, std::move(made)));
+  if (!(a.flags & CLONE_THREAD)) cpu_limit_changed(child->thread_group());
   int32_t tid = child->tid();
   if (a.flags & CLONE_CHILD_SETTID)
     (void)child->context().store32(a.child_tid.address().value, static_cast<uint32_t>(tid));

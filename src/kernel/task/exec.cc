@@ -11,6 +11,7 @@
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
+#include "kernel/time/group_timers.h"
 #include "kernel/vfs/mount.h"
 
 namespace cofferdam::kernel {
@@ -73,6 +74,7 @@ void reset_process(Task& task) {
   ProcessLocked lock(task.kernel());
   auto& g = task.thread_group().implementation();
   reset_signals_for_exec(task, lock);
+  delete_timers_for_exec(task.thread_group(), lock);
   g.has_execed = true;
   g.dumpable = true;
   if (g.exit_signal != 0) g.exit_signal = SIGCHLD;

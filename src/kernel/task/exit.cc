@@ -7,10 +7,10 @@
 #include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/delivery.h"
-#include "kernel/time/group_timers.h"
 #include "kernel/task/robust_list.h"
 #include "kernel/task/task_access.h"
 #include "kernel/terminal.h"
+#include "kernel/time/group_timers.h"
 
 namespace cofferdam::kernel {
 
@@ -127,6 +127,7 @@ void finish_group(ThreadGroup& group, ProcessLocked const& lock) {
     g.exit_status = g.leader->implementation().exit_status;
   }
   if (g.process_group && g.process_group->session().id() == group.tgid()) disassociate_terminal(group, lock);
+  detach_timers(group, lock);
   if (g.process_group) hang_up_if_orphaned_and_stopped(*g.process_group, &group, pids, lock);
   reparent_children(group, lock);
   if (group.tgid() == 1)
@@ -192,7 +193,6 @@ void exit_task(Task& task) {
   TaskAccess::exchange_context(task, nullptr).reset();
   released.mm = nullptr;
 
-  std::shared_ptr<GroupTimers> timers;  // ends without the lock: a callback that it waits for may want it
   ProcessLocked lock(task.kernel());
   auto& g = group.implementation();
   own.exiting = true;
@@ -203,10 +203,7 @@ void exit_task(Task& task) {
   own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);
   if (!is_leader) task.kernel().pids().remove(task.tid(), lock);
   if (g.exec_task) g.exec_task->wake();
-  if (g.tasks.empty()) {
-    timers = std::move(g.timers);
-    finish_group(group, lock);
-  }
+  if (g.tasks.empty()) finish_group(group, lock);
   task.kernel().task_ended(lock);
 }
 

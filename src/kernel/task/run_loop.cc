@@ -106,6 +106,7 @@ void handle(Task& task, platform::Fault const& fault) {
       if (grown && *grown) return;
     }
   }
+  task.implementation().last_fault = fault;
   SignalInfo info = SignalInfo::fault(fault.signal, fault.code, fault.address);
   task.force_signal(info);
 }

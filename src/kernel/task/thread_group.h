@@ -57,6 +57,7 @@ class ProcessGroup : public RefCounted {
 // Limits as getrlimit(2); shared by all threads of a group.
 class ResourceLimits {
  public:
+  ResourceLimits();
   rlimit get(int resource) const;
   void set(int resource, rlimit);
   uint64_t current(int resource) const { return get(resource).rlim_cur; }

@@ -90,12 +90,12 @@ void TimerQueue::State::wait_until_finished(Timer::Node const& node) {
   while (node.running) finished.wait(lock);
 }
 
-Timer::Timer(TimerQueue& queue, std::function<void()> callback)
-    : queue_(queue), node_(std::make_shared<Node>(std::move(callback))) {}
+Timer::Timer(TimerQueue& queue, std::function<void()> callback, End end)
+    : queue_(queue), end_(end), node_(std::make_shared<Node>(std::move(callback))) {}
 
 Timer::~Timer() {
   cancel();
-  queue_.state_->wait_until_finished(*node_);
+  if (end_ == End::Wait) queue_.state_->wait_until_finished(*node_);
 }
 
 void Timer::arm(Nanoseconds host_monotonic_ns) { queue_.state_->arm(node_, host_monotonic_ns); }

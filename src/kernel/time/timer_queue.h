@@ -1,4 +1,5 @@
-// One-shot timers of the kernel: interval timers, POSIX timers, timerfd, alarm. One host thread, started with the first.
+// One-shot timers of the kernel: interval timers, POSIX timers, timerfd, alarm. One host thread, started with the
+// first.
 #pragma once
 
 #include <functional>
@@ -13,8 +14,12 @@ class TimerQueue;
 // Fires its callback on the timer thread at its time. The callback may arm it again; it may take the process lock.
 class Timer {
  public:
-  Timer(TimerQueue&, std::function<void()> callback);
-  ~Timer();  // cancels, and waits for a running callback (unless called from it)
+  // What the destructor, which cancels, does about a callback that runs: Wait for it (unless called from it), or
+  // Abandon it. With Abandon the callback must hold all that it needs; the timer may then be destroyed under locks that
+  // the callback takes.
+  enum class End { Wait, Abandon };
+  Timer(TimerQueue&, std::function<void()> callback, End end = End::Wait);
+  ~Timer();
   Timer(Timer const&) = delete;
   Timer& operator=(Timer const&) = delete;
   void arm(Nanoseconds host_monotonic_ns);
@@ -23,6 +28,7 @@ class Timer {
  private:
   friend class TimerQueue;
   TimerQueue& queue_;
+  End const end_;
   struct Node;
   std::shared_ptr<Node> node_;
 };
