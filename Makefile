@@ -6,7 +6,7 @@ BENCH_ARGS ?=
 
 BIN := build/$(PRESET)/cofferdam
 
-.PHONY: help deps build run test lint format rootfs bench unit-test conformance clean
+.PHONY: help deps build run test lint format rootfs bench unit-test conformance programs clean
 
 help:
 	@echo "make run          install what is needed, build, run a real program in a sandbox"
@@ -14,6 +14,7 @@ help:
 	@echo "make build        build/$(PRESET)/cofferdam (PRESET=release|debug|asan|tsan)"
 	@echo "make rootfs       a Debian root file system (ROOTFS_VARIANT=base|full)"
 	@echo "make bench        measure beside native, runc, crun and runsc (BENCH_ARGS='--only pipe --cpus 1')"
+	@echo "make programs     python, git, redis, node, java, go ... of a Debian root, natively and in the sandbox"
 	@echo "make lint, make format, make unit-test, make conformance, make clean"
 
 deps:
@@ -41,6 +42,9 @@ unit-test: build
 conformance: build
 	cmake --build --preset $(PRESET) --target conformance_programs -j $(JOBS)
 	tools/run-conformance --build build/$(PRESET) native sandbox
+
+programs: build
+	tools/run-programs --build build/$(PRESET) --full -v native sandbox
 
 bench: build
 	tools/install-deps bench

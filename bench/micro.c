@@ -173,9 +173,18 @@ static const struct {
   const char* name;
   void (*run)(long n);
 } measurements[] = {
-    {"getpid", do_getpid}, {"read_zero", do_read_zero}, {"pread_4k", do_pread},         {"stat", do_stat},
-    {"open_close", do_open_close}, {"pipe", do_pipe},   {"mmap", do_mmap},              {"fork", do_fork},
-    {"vfork_exec", do_vfork_exec}, {"thread", do_thread}, {"futex_pingpong", do_futex}, {"barrier", do_barrier},
+    {"getpid", do_getpid},
+    {"read_zero", do_read_zero},
+    {"pread_4k", do_pread},
+    {"stat", do_stat},
+    {"open_close", do_open_close},
+    {"pipe", do_pipe},
+    {"mmap", do_mmap},
+    {"fork", do_fork},
+    {"vfork_exec", do_vfork_exec},
+    {"thread", do_thread},
+    {"futex_pingpong", do_futex},
+    {"barrier", do_barrier},
 };
 enum { MEASUREMENTS = sizeof measurements / sizeof *measurements };
 
