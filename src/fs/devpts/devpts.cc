@@ -11,7 +11,6 @@
 
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
-#include "kernel/vfs/mount.h"
 #include "kernel/vfs/pseudo_fs.h"
 
 namespace cofferdam::fs::devpts {
@@ -236,19 +235,13 @@ FileSystemType file_system_type() {
   return {.name = "devpts", .nodev = true, .user_mountable = true, .create = &create};
 }
 
-Result<TerminalPair> make_terminal(Kernel& kernel, uid_t uid, gid_t gid) {
-  for (MountInfo const& info : kernel.vfs().mounts(kernel.root_mounts())) {
-    auto* fs = dynamic_cast<DevptsFileSystem*>(&info.mount->file_system());
-    if (fs == nullptr) continue;
-    auto [pty, node] = TRY(fs->allocate(uid, gid));
-    Ref<File> master = fs->open_master(pty, Path(), O_RDWR);
-    pty->set_locked(false);
-    Path const root(info.mount, info.mount->root());
-    Path place = kernel.vfs().enter(root, std::to_string(pty->index()), node);
-    Ref<File> slave = TRY(pty->open_slave(nullptr, std::move(place), O_RDWR));
-    return TerminalPair{pty, std::move(master), std::move(slave)};
-  }
-  return fail(Errno::NoDev);
+Result<TerminalPair> make_terminal(FileSystem& file_system, uid_t uid, gid_t gid) {
+  auto* fs = dynamic_cast<DevptsFileSystem*>(&file_system);
+  if (fs == nullptr) return fail(Errno::Inval);
+  auto [pty, slave] = TRY(fs->allocate(uid, gid));
+  Ref<File> master = fs->open_master(pty, Path(), O_RDWR);
+  pty->set_locked(false);
+  return TerminalPair{pty, std::move(master), slave, std::to_string(pty->index())};
 }
 
 }  // namespace cofferdam::fs::devpts

@@ -11,13 +11,14 @@ namespace cofferdam::fs::devpts {
 
 kernel::FileSystemType file_system_type();
 
-// The container's own terminal, made without a task: a pair in the first devpts of the kernel's root mounts.
+// A pair for the container's own terminal, made without a task: the slave is `name` in the instance and unlocked.
 struct TerminalPair {
   Ref<kernel::Pty> pty;
   Ref<kernel::File> master;  // the pair lives as long as it
-  Ref<kernel::File> slave;   // open for reading and writing
+  Ref<kernel::Inode> slave;
+  std::string name;
 };
-// The slave's node belongs to uid and, where the mount does not say otherwise, gid. ENODEV without a devpts; ENOSPC.
-Result<TerminalPair> make_terminal(kernel::Kernel&, uid_t, gid_t);
+// EINVAL when the file system is no devpts; ENOSPC.
+Result<TerminalPair> make_terminal(kernel::FileSystem&, uid_t, gid_t);
 
 }  // namespace cofferdam::fs::devpts

@@ -38,7 +38,9 @@ struct HostTerminal::State final : Waiter {
   bool write_out(std::span<std::byte const> bytes) {
     int patience = 1000 / window_check_ms;
     while (!bytes.empty()) {
-      bool const ready = host::wait_for_two(out(), false, true, -1, window_check_ms).first_writable;
+      auto const state = host::wait_for_two(out(), false, true, -1, window_check_ms);
+      bool const ready = state.first_writable;
+      if (!ready && state.first_gone) return false;
       if (!ready && ending.load() && --patience < 0) return false;
       Result<size_t> const n =
           ready ? host::write_stream(out(), bytes.first(std::min(bytes.size(), write_size))) : size_t{0};

@@ -175,10 +175,6 @@ uint64_t Vfs::allocate_device() { return makedev(0, state_->next_device.fetch_ad
 
 FileSystem& Vfs::anonymous_file_system() { return *state_->anonymous; }
 
-Path Vfs::enter(Path const& directory, std::string_view name, Ref<Inode> inode) {
-  return Path(directory.mount, state_->dentries.insert(directory.dentry, name, std::move(inode)));
-}
-
 Path Vfs::detached_path(Ref<Inode> inode, std::string name) {
   return Path(state_->anonymous_mount, make_ref<Dentry>(std::move(inode), std::move(name)));
 }

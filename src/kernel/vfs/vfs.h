@@ -126,8 +126,6 @@ class Vfs {
   std::vector<MountInfo> mounts(MountNamespace&);
   // The root of a namespace; empty before the first attach.
   Path root_of(MountNamespace&);
-  // The path of an inode that the caller knows to stand in a directory, without asking the directory.
-  Path enter(Path const& directory, std::string_view name, Ref<Inode>);
   // A path for an inode that stands nowhere in the tree (memfd); shows as "/name (deleted)".
   Path detached_path(Ref<Inode>, std::string name);
   // The file system of inodes that belong to none (memfd).
