@@ -163,11 +163,15 @@ Outcome<> StateDirectory::save(State const& state) const {
   return {};
 }
 
-void StateDirectory::remove() {
-  for (char const* name : {control_name, state_name, "state.json.new"}) ::unlinkat(directory_.get(), name, 0);
+void remove_record(std::string const& path) {
   // The lock goes last: while it stands, others wait for it and then see that it is gone.
-  ::unlinkat(directory_.get(), lock_name, 0);
-  ::rmdir(path_.c_str());
+  for (char const* name : {control_name, state_name, "state.json.new", lock_name})
+    ::unlink((path + "/" + name).c_str());
+  ::rmdir(path.c_str());
+}
+
+void StateDirectory::remove() {
+  remove_record(path_);
   lock_.reset();
 }
 

@@ -58,6 +58,9 @@ class StateDirectory {
   host::OwnedFd directory_, lock_;
 };
 
+// Removes a container's directory by path, without its lock: for the gofer, when the command that made it has died.
+void remove_record(std::string const& path);
+
 // Is the process of the record still there (not a zombie either)?
 bool alive(State const&);
 // Asks the sandbox.

@@ -1,0 +1,212 @@
+#include "cgroup/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "host/fd.h"
+
+namespace cofferdam::cgroup {
+
+namespace {
+
+struct Hierarchy {
+  std::string mount_point;
+  std::string controllers;  // ",cpu,cpuacct," of version 1
+  bool unified = false;
+  bool has(std::string_view controller) const { return controllers.contains(fmt::format(",{},", controller)); }
+};
+
+std::vector<Hierarchy> hierarchies() {
+  std::vector<Hierarchy> out;
+  host::OwnedFd fd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char buffer[4096];
+  for (ssize_t n; fd && (n = ::read(fd.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
+  for (size_t at = 0; at < text.size();) {
+    size_t end = std::min(text.find('\n', at), text.size());
+    std::string line = text.substr(at, end - at);
+    at = end + 1;
+    size_t dash = line.find(" - cgroup");
+    if (dash == std::string::npos) continue;
+    std::vector<std::string> words;
+    for (size_t w = 0; w < line.size();) {
+      size_t e = std::min(line.find(' ', w), line.size());
+      words.push_back(line.substr(w, e - w));
+      w = e + 1;
+    }
+    if (words.size() < 7) continue;
+    Hierarchy h{.mount_point = words[4], .controllers = "," + words.back() + ","};
+    h.unified = line.compare(dash, 11, " - cgroup2 ") == 0;
+    // The unified tree beside version 1 hierarchies has no controllers to limit with.
+    if (h.unified && ::access((h.mount_point + "/cgroup.subtree_control").c_str(), F_OK) != 0) continue;
+    out.push_back(std::move(h));
+  }
+  bool mixed = std::ranges::any_of(out, [](auto& h) { return !h.unified; });
+  if (mixed) std::erase_if(out, [](auto& h) { return h.unified; });
+  return out;
+}
+
+// "system.slice:docker:ID" is where systemd would put it.
+std::string place(std::string const& path, std::string const& id) {
+  if (path.empty()) return "/" + id;
+  size_t first = path.find(':'), second = first == std::string::npos ? first : path.find(':', first + 1);
+  if (second == std::string::npos) return path.starts_with('/') ? path : "/" + path;
+  std::string slice = path.substr(0, first), prefix = path.substr(first + 1, second - first - 1),
+              name = path.substr(second + 1);
+  if (slice.empty()) slice = "system.slice";
+  std::string out, stem = slice.substr(0, slice.rfind(".slice"));
+  for (size_t dash = stem.find('-'); dash != std::string::npos; dash = stem.find('-', dash + 1))
+    out += "/" + stem.substr(0, dash) + ".slice";  // a-b.slice lies in a.slice
+  return out + "/" + stem + ".slice/" + (prefix.empty() ? name : prefix + "-" + name) + ".scope";
+}
+
+Outcome<> put(std::string const& directory, std::string_view file, std::string const& value) {
+  std::string path = fmt::format("{}/{}", directory, file);
+  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
+    return refuse(fmt::format("cannot write '{}' to {}: {}", value, path, strerror(errno)));
+  return {};
+}
+
+std::string read_file(std::string const& path) {
+  host::OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char buffer[4096];
+  ssize_t n = fd ? ::read(fd.get(), buffer, sizeof buffer) : 0;
+  return n > 0 ? std::string(buffer, static_cast<size_t>(n)) : std::string();
+}
+
+// Makes every directory of `relative` below the mount point; those made here are appended to `made`, outermost first.
+Outcome<> make_path(Hierarchy const& h, std::string const& relative, std::vector<std::string>& made) {
+  for (size_t at = relative.find('/', 1);; at = relative.find('/', at + 1)) {
+    std::string parent = h.mount_point + relative.substr(0, relative.rfind('/', at - 1));
+    std::string directory = h.mount_point + relative.substr(0, at);
+    if (h.unified)
+      for (char const* controller : {"+cpu", "+memory", "+pids", "+cpuset", "+io"})
+        (void)put(parent, "cgroup.subtree_control", controller);  // those that are not to be had are not limited
+    if (::mkdir(directory.c_str(), 0755) == 0)
+      made.push_back(directory);
+    else if (errno != EEXIST)
+      return refuse(fmt::format("cannot make cgroup {}: {}", directory, strerror(errno)));
+    if (h.has("cpuset") && !h.unified)
+      for (char const* file : {"cpuset.cpus", "cpuset.mems"})
+        if (read_file(directory + "/" + file).size() <= 1) (void)put(directory, file, read_file(parent + "/" + file));
+    if (at == std::string::npos) return {};
+  }
+}
+
+Outcome<> limit_version_1(Hierarchy const& h, std::string const& directory, oci::Resources const& r) {
+  if (h.has("memory")) {
+    if (r.memory_limit) ATTEMPT(put(directory, "memory.limit_in_bytes", fmt::format("{}", *r.memory_limit)));
+    if (r.memory_reservation)
+      ATTEMPT(put(directory, "memory.soft_limit_in_bytes", fmt::format("{}", *r.memory_reservation)));
+    if (r.memory_swap && ::access((directory + "/memory.memsw.limit_in_bytes").c_str(), F_OK) == 0)
+      ATTEMPT(put(directory, "memory.memsw.limit_in_bytes", fmt::format("{}", *r.memory_swap)));
+  }
+  if (h.has("cpu")) {
+    if (r.cpu_shares) ATTEMPT(put(directory, "cpu.shares", fmt::format("{}", *r.cpu_shares)));
+    if (r.cpu_period) ATTEMPT(put(directory, "cpu.cfs_period_us", fmt::format("{}", *r.cpu_period)));
+    if (r.cpu_quota) ATTEMPT(put(directory, "cpu.cfs_quota_us", fmt::format("{}", *r.cpu_quota)));
+  }
+  if (h.has("cpuset")) {
+    if (!r.cpuset_cpus.empty()) ATTEMPT(put(directory, "cpuset.cpus", r.cpuset_cpus));
+    if (!r.cpuset_mems.empty()) ATTEMPT(put(directory, "cpuset.mems", r.cpuset_mems));
+  }
+  if (h.has("pids") && r.pids_limit)
+    ATTEMPT(put(directory, "pids.max", *r.pids_limit <= 0 ? "max" : fmt::format("{}", *r.pids_limit)));
+  if (h.has("blkio") && r.block_io_weight && ::access((directory + "/blkio.weight").c_str(), F_OK) == 0)
+    ATTEMPT(put(directory, "blkio.weight", fmt::format("{}", *r.block_io_weight)));
+  return {};
+}
+
+std::string or_max(int64_t n) { return n < 0 ? "max" : fmt::format("{}", n); }
+
+Outcome<> limit_version_2(std::string const& directory, oci::Resources const& r) {
+  if (r.memory_limit) ATTEMPT(put(directory, "memory.max", or_max(*r.memory_limit)));
+  if (r.memory_reservation) ATTEMPT(put(directory, "memory.low", or_max(*r.memory_reservation)));
+  if (r.memory_swap) {
+    int64_t swap = *r.memory_swap < 0 ? -1 : std::max<int64_t>(0, *r.memory_swap - r.memory_limit.value_or(0));
+    ATTEMPT(put(directory, "memory.swap.max", or_max(swap)));
+  }
+  // The conversion of the OCI specification: shares 2 … 262144 to weight 1 … 10000.
+  if (r.cpu_shares && *r.cpu_shares)
+    ATTEMPT(put(directory, "cpu.weight",
+                fmt::format("{}", 1 + (std::clamp<uint64_t>(*r.cpu_shares, 2, 262144) - 2) * 9999 / 262142)));
+  if (r.cpu_quota || r.cpu_period)
+    ATTEMPT(put(directory, "cpu.max",
+                fmt::format("{} {}", r.cpu_quota.value_or(0) > 0 ? fmt::format("{}", *r.cpu_quota) : "max",
+                            r.cpu_period.value_or(100000))));
+  if (!r.cpuset_cpus.empty()) ATTEMPT(put(directory, "cpuset.cpus", r.cpuset_cpus));
+  if (!r.cpuset_mems.empty()) ATTEMPT(put(directory, "cpuset.mems", r.cpuset_mems));
+  if (r.pids_limit) ATTEMPT(put(directory, "pids.max", *r.pids_limit <= 0 ? "max" : fmt::format("{}", *r.pids_limit)));
+  for (auto& [file, value] : r.unified) {
+    if (file.contains('/'))
+      return refuse(fmt::format("linux.resources.unified: '{}' is no name of a cgroup file", file));
+    ATTEMPT(put(directory, file, value));
+  }
+  return {};
+}
+
+Outcome<> create_in(std::string const& relative, oci::Resources const& limits, std::vector<std::string>& made,
+                    std::vector<std::string>& leaves) {
+  for (auto& h : hierarchies()) {
+    if (!h.unified && h.controllers.contains(",name=")) continue;  // systemd's own tree
+    ATTEMPT(make_path(h, relative, made));
+    std::string directory = h.mount_point + relative;
+    leaves.push_back(directory);
+    ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
+  }
+  return {};
+}
+
+}  // namespace
+
+Outcome<std::vector<std::string>> create(std::string const& path, std::string const& container_id,
+                                         oci::Resources const& limits) {
+  std::vector<std::string> made, leaves;
+  if (path.empty() && !limits.any()) return leaves;
+  if (::geteuid() != 0) return leaves;  // rootless without delegation: no limits, as runc's --rootless=auto
+  std::string relative = place(path, container_id);
+  if (relative.contains("/../") || relative.ends_with("/.."))
+    return refuse(fmt::format("linux.cgroupsPath '{}' leads out of the cgroup tree", path));
+  while (relative.size() > 1 && relative.ends_with('/')) relative.pop_back();
+  auto done = create_in(relative, limits, made, leaves);
+  std::ranges::reverse(made);
+  if (!done) {
+    remove(made);
+    return std::unexpected(done.error());
+  }
+  // Parents that were made here go with the container, unless somebody else has moved in by then. Leaves first.
+  for (auto& directory : made)
+    if (std::ranges::find(leaves, directory) == leaves.end()) leaves.push_back(directory);
+  return leaves;
+}
+
+Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid) {
+  for (size_t n = 0; n < directories.size(); ++n) {
+    bool parent = std::ranges::any_of(directories, [&](auto& d) { return d.starts_with(directories[n] + "/"); });
+    if (!parent) ATTEMPT(put(directories[n], "cgroup.procs", fmt::format("{}", pid)));
+  }
+  return {};
+}
+
+void remove(std::vector<std::string> const& directories) {
+  for (auto& directory : directories)
+    for (int attempt = 0; attempt < 100 && ::rmdir(directory.c_str()) != 0 && errno == EBUSY; ++attempt) {
+      timespec pause{.tv_sec = 0, .tv_nsec = 2'000'000};
+      ::nanosleep(&pause, nullptr);
+      // A parent that others use stays: that shows at once.
+      bool parent = std::ranges::any_of(directories, [&](auto& d) { return d.starts_with(directory + "/"); });
+      if (parent) break;
+    }
+}
+
+}  // namespace cofferdam::cgroup

@@ -1,0 +1,23 @@
+// The control groups of one container: made, limited, joined and removed. Version 1, version 2 and the mix of both.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/outcome.h"
+#include "oci/spec.h"
+
+namespace cofferdam::cgroup {
+
+// Makes the directories of `path` (linux.cgroupsPath; "slice:prefix:name" too) in every hierarchy that the resources
+// need and writes the limits. Gives the directories that were made or joined, leaf first; on failure nothing is left.
+// An empty path with no limits: no cgroup, an empty list.
+Outcome<std::vector<std::string>> create(std::string const& path, std::string const& container_id,
+                                         oci::Resources const& limits);
+Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid);
+// Removes them; waits a bounded time for processes that are ending.
+void remove(std::vector<std::string> const& directories);
+
+}  // namespace cofferdam::cgroup

@@ -1,0 +1,237 @@
+#include "container/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cgroup/cgroup.h"
+#include "container/hooks.h"
+#include "jail/namespaces.h"
+#include "sentry/sentry.h"
+
+namespace cofferdam::container {
+
+namespace {
+
+using sentry::Word;
+
+std::string now_text() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  tm utc{};
+  gmtime_r(&now.tv_sec, &utc);
+  char text[40];
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+  return fmt::format("{}.{:09}Z", text, now.tv_nsec);
+}
+
+std::string owner_name() {
+  if (::geteuid() == 0) return "root";  // without reading the user database
+  passwd* entry = ::getpwuid(::geteuid());
+  return entry ? entry->pw_name : fmt::format("{}", ::geteuid());
+}
+
+// The descriptors of the guest's standard input, output and error; a closed one becomes /dev/null.
+Outcome<> donate_standard(sentry::Descriptors& d) {
+  for (int n = 0; n < 3; ++n) {
+    d.standard[n] = host::OwnedFd(::fcntl(n, F_DUPFD_CLOEXEC, 3));
+    if (!d.standard[n]) d.standard[n] = host::OwnedFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!d.standard[n]) return refuse(fmt::format("cannot pass on standard descriptor {}: {}", n, strerror(errno)));
+  }
+  return {};
+}
+
+Outcome<> donate_preserved(sentry::Descriptors& d, unsigned count) {
+  for (unsigned n = 0; n < count; ++n) {
+    host::OwnedFd fd(::fcntl(static_cast<int>(3 + n), F_DUPFD_CLOEXEC, 3));
+    if (!fd) return refuse(fmt::format("--preserve-fds {}: descriptor {} is not open", count, 3 + n));
+    d.preserved.push_back(std::move(fd));
+  }
+  return {};
+}
+
+std::vector<gofer::MountRequest> mount_requests(LaunchOptions const& o) {
+  bool const read_only_root = o.spec.root.readonly || o.settings.overlay == sentry::Overlay::Memory;
+  std::vector<gofer::MountRequest> requests{{.source = o.spec.root.path, .readonly = read_only_root}};
+  for (auto& m : o.spec.mounts) {
+    if (!sentry::is_bind(m)) continue;
+    std::string source = m.source.starts_with('/') ? m.source : o.bundle + "/" + m.source;
+    requests.push_back({.source = std::move(source),
+                        .readonly = sentry::has_option(m, "ro"),
+                        .recursive = sentry::has_option(m, "rbind")});
+  }
+  return requests;
+}
+
+}  // namespace
+
+void end_process(int pidfd) {
+  ::syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+  pollfd wait{.fd = pidfd, .events = POLLIN};
+  for (int attempt = 0; attempt < 10 && ::poll(&wait, 1, 1000) < 0 && errno == EINTR; ++attempt) {
+  }
+}
+
+Outcome<> write_pid_file(std::string const& path, pid_t pid) {
+  std::string temporary = path + ".new", text = fmt::format("{}", pid);
+  host::OwnedFd fd(::open(temporary.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      ::rename(temporary.c_str(), path.c_str()) != 0) {
+    std::string why = strerror(errno);
+    ::unlink(temporary.c_str());
+    return refuse(fmt::format("cannot write pid file {}: {}", path, why));
+  }
+  return {};
+}
+
+Outcome<Sandbox> Sandbox::launch(LaunchOptions options) {
+  Sandbox self;  // its destructor undoes what was done when a step fails
+  self.hooks_ = options.spec.hooks;
+  ATTEMPT(self.prepare_host(options));
+  ATTEMPT(self.boot(options));
+  ATTEMPT(self.publish(options));
+  return self;
+}
+
+Outcome<> Sandbox::prepare_host(LaunchOptions& o) {
+  if (!o.id.empty()) record_ = ATTEMPT(StateDirectory::create(o.state_root, o.id));
+  state_.cgroups = ATTEMPT(cgroup::create(o.spec.linux_config.cgroups_path, o.id, o.spec.linux_config.resources));
+  if (record_ || !state_.cgroups.empty())
+    keeper_ = ATTEMPT(gofer::Keeper::start(
+        [path = record_ ? record_->path() : std::string(), cgroups = state_.cgroups, pid_file = o.pid_file] {
+          cgroup::remove(cgroups);
+          if (!path.empty()) remove_record(path);
+          if (!pid_file.empty()) ::unlink(pid_file.c_str());
+        }));
+  return {};
+}
+
+Outcome<> Sandbox::boot(LaunchOptions& o) {
+  sentry::Descriptors d;
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    return refuse(fmt::format("cannot make a socket pair: {}", strerror(errno)));
+  startup_ = host::OwnedFd(pair[0]);
+  d.startup = host::OwnedFd(pair[1]);
+  if (record_) d.control = ATTEMPT(record_->listen());
+  if (keeper_.sandbox_end() >= 0) d.keeper = host::OwnedFd(::fcntl(keeper_.sandbox_end(), F_DUPFD_CLOEXEC, 3));
+  ATTEMPT(donate_preserved(d, o.preserve_fds));
+  ATTEMPT(donate_standard(d));
+  if (o.log) d.log = host::OwnedFd(::fcntl(o.log.get(), F_DUPFD_CLOEXEC, 3));
+  if (o.spec.process.terminal && !o.console_socket.empty()) {
+    Pseudoterminal terminal = ATTEMPT(open_pseudoterminal(o.spec.process.console_size));
+    ATTEMPT(send_console(o.console_socket, terminal));
+    for (auto& fd : d.standard) fd = host::OwnedFd(::fcntl(terminal.slave.get(), F_DUPFD_CLOEXEC, 3));
+    d.own_terminal = true;
+  } else if (o.spec.process.terminal) {
+    raw_.emplace(ATTEMPT(RawTerminal::enter(0)));
+    if (!o.spec.process.console_size) o.spec.process.console_size = window_size(0);
+  }
+  std::vector<gofer::MountRequest> requests = mount_requests(o);
+  jail::SandboxProcess process = ATTEMPT(jail::fork_into_namespaces());
+  if (process.pid == 0) sentry::run_sandbox({std::move(o.spec), o.settings}, std::move(d), requests);
+  pid_ = state_.pid = process.pid;
+  pidfd_ = std::move(process.pidfd);
+  keeper_.sandbox_started();
+  ATTEMPT(jail::write_id_maps(pid_));
+  ATTEMPT(cgroup::add_process(state_.cgroups, pid_));
+  ATTEMPT(sentry::say(startup_.get(), Word::Go));
+  d = {};  // our copies: so that the end of the sandbox shows on each
+  return expect(Word::Ready);
+}
+
+Outcome<> Sandbox::publish(LaunchOptions const& o) {
+  state_.start_time = process_start_time(pid_);
+  state_.oci_version = o.spec.oci_version.empty() ? std::string(oci::spec_version) : o.spec.oci_version;
+  state_.id = o.id;
+  state_.bundle = o.bundle;
+  state_.rootfs = o.spec.root.path;
+  state_.terminal = o.spec.process.terminal;
+  state_.annotations = o.spec.annotations;
+  state_.created = now_text();
+  state_.owner = owner_name();
+  if (record_) ATTEMPT(record_->save(state_));
+  if (!hooks_.prestart.empty() || !hooks_.create_runtime.empty() || !hooks_.create_container.empty()) {
+    std::string state = oci::print_json(state_json(state_, Phase::Created));
+    ATTEMPT(run_hooks(hooks_.prestart, "prestart", state));
+    ATTEMPT(run_hooks(hooks_.create_runtime, "createRuntime", state));
+    ATTEMPT(run_hooks(hooks_.create_container, "createContainer", state));
+  }
+  if (!o.pid_file.empty()) ATTEMPT(write_pid_file(o.pid_file, pid_));
+  return {};
+}
+
+Outcome<> Sandbox::expect(Word word) {
+  auto message = sentry::hear(startup_.get());
+  if (message && message->word == word) return {};
+  if (message && message->word == Word::Failed) return refuse(message->text);
+  int status = 0;
+  bool known = ::waitpid(pid_, &status, 0) == pid_;
+  reaped_ = known;
+  if (known && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+    return refuse("the sandbox made a host call that its jail forbids; run with --debug to see which");
+  if (known && WIFSIGNALED(status))
+    return refuse(
+        fmt::format("the sandbox ended by signal {} while it started; run with --debug for more", WTERMSIG(status)));
+  return refuse("the sandbox ended while it started; run with --debug for more");
+}
+
+Outcome<> Sandbox::start() {
+  ATTEMPT(sentry::say(startup_.get(), Word::Start));
+  ATTEMPT(expect(Word::Done));
+  if (record_) record_->unlock();
+  if (!hooks_.poststart.empty())
+    ATTEMPT(run_hooks(hooks_.poststart, "poststart", oci::print_json(state_json(state_, Phase::Running))));
+  return {};
+}
+
+Outcome<> Sandbox::detach() {
+  ATTEMPT(sentry::say(startup_.get(), Word::Detached));
+  ATTEMPT(expect(Word::Done));
+  owned_ = false;
+  keeper_.release();
+  return {};
+}
+
+void Sandbox::clean_up() {
+  if (!hooks_.poststop.empty())
+    (void)run_hooks(hooks_.poststop, "poststop", oci::print_json(state_json(state_, Phase::Stopped)));
+  cgroup::remove(state_.cgroups);
+  state_.cgroups.clear();
+  if (record_) record_->remove();
+  record_.reset();
+  keeper_.release();
+  owned_ = false;
+}
+
+void Sandbox::abandon() {
+  if (pid_ > 0 && !reaped_) {
+    end_process(pidfd_.get());
+    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    reaped_ = true;
+  }
+  clean_up();
+}
+
+Sandbox::Sandbox(Sandbox&& o) noexcept
+    : state_(std::move(o.state_)), record_(std::move(o.record_)), keeper_(std::move(o.keeper_)),
+      pidfd_(std::move(o.pidfd_)), startup_(std::move(o.startup_)), raw_(std::move(o.raw_)), hooks_(std::move(o.hooks_)),
+      pid_(o.pid_), owned_(std::exchange(o.owned_, false)), reaped_(o.reaped_) {}
+
+Sandbox::~Sandbox() {
+  if (owned_) abandon();
+}
+
+}  // namespace cofferdam::container

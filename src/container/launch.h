@@ -1,0 +1,73 @@
+// From a specification to a sandbox that waits to be started.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+
+#include "base/outcome.h"
+#include "container/console.h"
+#include "container/state.h"
+#include "gofer/keeper.h"
+#include "host/fd.h"
+#include "oci/spec.h"
+#include "sentry/config.h"
+#include "sentry/startup.h"
+
+namespace cofferdam::container {
+
+struct LaunchOptions {
+  std::string id;  // empty: a sandbox without a record (`do`)
+  std::string state_root, bundle;
+  oci::Spec spec;
+  sentry::Settings settings;
+  std::string console_socket, pid_file;
+  unsigned preserve_fds = 0;
+  host::OwnedFd log;  // the sentry's; none: errors go to standard error
+  bool detached = false;
+};
+
+// A sandbox as the command that made it sees it. Whatever fails, and if this process dies, nothing of it is left; a
+// detached one is its own master after detach().
+class Sandbox {
+ public:
+  // Builds everything; init waits. The container is in the record with status "created".
+  static Outcome<Sandbox> launch(LaunchOptions);
+  Sandbox(Sandbox&&) noexcept;
+  Sandbox& operator=(Sandbox&&) = delete;
+  ~Sandbox();
+
+  Outcome<> start();   // lets init run
+  Outcome<> detach();  // the sandbox lives on when this process ends
+  // Waits for its end, passing this process's signals and window changes on. Gives the exit status to end with.
+  Outcome<int> wait();
+  // Removes the record and the cgroups of a sandbox that has ended.
+  void clean_up();
+  State const& state() const { return state_; }
+
+ private:
+  Sandbox() = default;
+  Outcome<> prepare_host(LaunchOptions&);
+  Outcome<> boot(LaunchOptions&);
+  Outcome<> publish(LaunchOptions const&);
+  Outcome<> expect(sentry::Word word);
+  void abandon();
+
+  State state_;
+  std::optional<StateDirectory> record_;
+  gofer::Keeper keeper_;
+  host::OwnedFd pidfd_, startup_;
+  std::optional<RawTerminal> raw_;
+  oci::Hooks hooks_;
+  pid_t pid_ = 0;
+  bool owned_ = true;  // this process cleans up
+  bool reaped_ = false;
+};
+
+// Ends a process by pidfd and waits for that, a bounded time. For `delete --force` too.
+void end_process(int pidfd);
+
+Outcome<> write_pid_file(std::string const& path, pid_t pid);
+
+}  // namespace cofferdam::container

@@ -1,0 +1,27 @@
+#include "jail/jail.h"
+
+#include "jail/privileges.h"
+#include "jail/root.h"
+#include "jail/sentry_rules.h"
+
+namespace cofferdam::jail {
+
+Outcome<> enter() {
+  ATTEMPT(enter_empty_root());
+  set_limits();
+  return drop_privileges();
+}
+
+Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation) {
+  ATTEMPT(forbid_dumps());
+  std::span<host::CallRule const> const sets[] = {
+      sentry_rules,
+      platform_rules,
+#if defined(COFFERDAM_SANITIZED)
+      sanitizer_rules,
+#endif
+  };
+  return install_filter(sets, absent_calls, violation);
+}
+
+}  // namespace cofferdam::jail

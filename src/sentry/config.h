@@ -1,0 +1,48 @@
+// What a sentry is started with: the container's specification, the settings of the command line, and descriptors.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "gofer/mounts.h"
+#include "host/fd.h"
+#include "oci/spec.h"
+
+namespace cofferdam::sentry {
+
+enum class Overlay { None, Memory };  // Memory: the root's files are read-only on the host, changes live in memory
+enum class Network { None, Sandbox, Host };
+
+struct Settings {
+  std::string platform = "trap";
+  Overlay overlay = Overlay::None;
+  Network network = Network::Sandbox;
+  bool strace = false;
+  bool report_violations = false;  // of the jail: log and refuse instead of ending the sandbox
+  log::Level log_level = log::Level::Warning;
+};
+
+// All of them are closed on exec and stay open for the sandbox's life unless said otherwise.
+struct Descriptors {
+  host::OwnedFd startup;                   // SOCK_SEQPACKET to the command that starts the sandbox (startup.h)
+  host::OwnedFd control;                   // listening AF_UNIX socket; none for `do`
+  host::OwnedFd keeper;                    // only held: the gofer sees by it that the sandbox is gone
+  host::OwnedFd root;                      // O_PATH directory
+  std::vector<gofer::DonatedMount> binds;  // one for each bind mount of the specification, in its order
+  host::OwnedFd standard[3];               // the guest's; with a terminal: [0] and [1] are its two directions
+  bool own_terminal = false;               // standard[0] is a pty of ours: follow its size
+  std::vector<host::OwnedFd> preserved;    // 3 and up in the guest
+  host::OwnedFd log;
+};
+
+struct Config {
+  oci::Spec spec;
+  Settings settings;
+};
+
+// Is this mount of the specification a bind mount?
+bool is_bind(oci::Mount const&);
+bool has_option(oci::Mount const&, std::string_view option);
+
+}  // namespace cofferdam::sentry

@@ -1,0 +1,34 @@
+// The words between the command that starts a sandbox and the sandbox as long as they are bound: one packet each, a tag
+// and perhaps text.
+#pragma once
+
+#include <string>
+
+#include "base/outcome.h"
+
+namespace cofferdam::sentry {
+
+enum class Word : char {
+  // command to sandbox
+  Go = 'g',        // the id maps are written: build the jail
+  Attached = 'a',  // stay bound to this command: its end is the sandbox's
+  Detached = 'd',  // live on alone
+  Start = 's',     // run init
+  Signal = 'S',    // text: the number, decimal; for init
+  Resize = 'w',    // text: "ROWS COLUMNS"; of init's terminal
+  // sandbox to command
+  Ready = 'r',   // the jail is closed, the kernel is up, init waits
+  Done = 'k',    // Detached or Start is carried out
+  Failed = 'e',  // text says why; the sandbox ends
+};
+
+struct StartupMessage {
+  Word word;
+  std::string text;
+};
+
+Outcome<> say(int socket, Word word, std::string_view text = {});
+// Blocks; refused when the other side is gone.
+Outcome<StartupMessage> hear(int socket);
+
+}  // namespace cofferdam::sentry
