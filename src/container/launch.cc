@@ -190,6 +190,7 @@ Outcome<> Sandbox::expect(Word word) {
 Outcome<> Sandbox::start() {
   ATTEMPT(sentry::say(startup_.get(), Word::Start));
   ATTEMPT(expect(Word::Done));
+  started_ = true;
   if (record_) record_->unlock();
   if (!hooks_.poststart.empty())
     ATTEMPT(run_hooks(hooks_.poststart, "poststart", oci::print_json(state_json(state_, Phase::Running))));
@@ -197,8 +198,9 @@ Outcome<> Sandbox::start() {
 }
 
 Outcome<> Sandbox::detach() {
-  ATTEMPT(sentry::say(startup_.get(), Word::Detached));
-  ATTEMPT(expect(Word::Done));
+  auto detached = sentry::say(startup_.get(), Word::Detached).and_then([&] { return expect(Word::Done); });
+  // A container that has run already may also have ended already.
+  if (!detached && !started_) return detached;
   owned_ = false;
   keeper_.release();
   return {};
@@ -209,7 +211,7 @@ void Sandbox::clean_up() {
     (void)run_hooks(hooks_.poststop, "poststop", oci::print_json(state_json(state_, Phase::Stopped)));
   cgroup::remove(state_.cgroups);
   state_.cgroups.clear();
-  if (record_) record_->remove();
+  if (record_ && !keep_record_) record_->remove();
   record_.reset();
   keeper_.release();
   owned_ = false;
@@ -226,9 +228,18 @@ void Sandbox::abandon() {
 }
 
 Sandbox::Sandbox(Sandbox&& o) noexcept
-    : state_(std::move(o.state_)), record_(std::move(o.record_)), keeper_(std::move(o.keeper_)),
-      pidfd_(std::move(o.pidfd_)), startup_(std::move(o.startup_)), raw_(std::move(o.raw_)), hooks_(std::move(o.hooks_)),
-      pid_(o.pid_), owned_(std::exchange(o.owned_, false)), reaped_(o.reaped_) {}
+    : state_(std::move(o.state_)),
+      record_(std::move(o.record_)),
+      keeper_(std::move(o.keeper_)),
+      pidfd_(std::move(o.pidfd_)),
+      startup_(std::move(o.startup_)),
+      raw_(std::move(o.raw_)),
+      hooks_(std::move(o.hooks_)),
+      pid_(o.pid_),
+      owned_(std::exchange(o.owned_, false)),
+      reaped_(o.reaped_),
+      started_(o.started_),
+      keep_record_(o.keep_record_) {}
 
 Sandbox::~Sandbox() {
   if (owned_) abandon();

@@ -42,6 +42,8 @@ class Sandbox {
   Outcome<> detach();  // the sandbox lives on when this process ends
   // Waits for its end, passing this process's signals and window changes on. Gives the exit status to end with.
   Outcome<int> wait();
+  // wait() leaves the record of the ended container for `state` and `delete`.
+  void keep_record() { keep_record_ = true; }
   // Removes the record and the cgroups of a sandbox that has ended.
   void clean_up();
   State const& state() const { return state_; }
@@ -63,6 +65,8 @@ class Sandbox {
   pid_t pid_ = 0;
   bool owned_ = true;  // this process cleans up
   bool reaped_ = false;
+  bool started_ = false;
+  bool keep_record_ = false;
 };
 
 // Ends a process by pidfd and waits for that, a bounded time. For `delete --force` too.

@@ -9,21 +9,11 @@
 #include <fmt/format.h>
 
 #include "container/launch.h"
+#include "container/session.h"
 
 namespace cofferdam::container {
 
 namespace {
-
-// Signals that are about this process alone.
-bool stays_here(int signal) { return signal == SIGCHLD || signal == SIGPIPE || signal == SIGURG; }
-
-host::OwnedFd take_signals() {
-  sigset_t all;
-  sigfillset(&all);
-  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS}) sigdelset(&all, fault);
-  ::sigprocmask(SIG_BLOCK, &all, nullptr);
-  return host::OwnedFd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
-}
 
 void pass_on(int signals, int startup, bool terminal) {
   signalfd_siginfo info{};

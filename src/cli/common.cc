@@ -1,0 +1,92 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "sentry/platforms.h"
+
+namespace cofferdam::cli {
+
+namespace {
+
+constexpr Command all[] = {
+    {"create", "create a container that waits to be started", run_create},
+    {"delete", "remove a container that has stopped", run_delete},
+    {"do", "run one command in a sandbox, without a bundle", run_do},
+    {"exec", "run one more process in a running container", run_exec},
+    {"features", "print what this runtime can do, as JSON", run_features},
+    {"kill", "send a signal to a container", run_kill},
+    {"list", "list containers", run_list},
+    {"ps", "list the processes of a container", run_ps},
+    {"run", "create a container, start it, and wait for it", run_run},
+    {"spec", "write a config.json to start from", run_spec},
+    {"start", "start a container that was created", run_start},
+    {"state", "print the state of a container, as JSON", run_state},
+};
+
+}  // namespace
+
+std::span<Command const> commands() { return all; }
+
+Outcome<sentry::Settings> Globals::settings() const {
+  sentry::Settings s;
+  ATTEMPT(sentry::check_platform(platform));
+  s.platform = platform;
+  if (overlay == "memory" || overlay == "root:memory")
+    s.overlay = sentry::Overlay::Memory;
+  else if (overlay != "none")
+    return refuse(fmt::format("--overlay: '{}' is not known; use none or memory", overlay));
+  if (network == "none")
+    s.network = sentry::Network::None;
+  else if (network == "host")
+    return refuse("--network host is not built yet; use sandbox or none (both: loopback only)");
+  else if (network != "sandbox")
+    return refuse(fmt::format("--network: '{}' is not known; use sandbox or none", network));
+  s.strace = strace;
+  s.report_violations = debug;
+  s.log_level = debug ? log::Level::Debug : log::Level::Info;
+  return s;
+}
+
+Outcome<host::OwnedFd> Globals::sentry_log() const {
+  if (debug_log.empty()) return host::OwnedFd(debug || strace ? ::fcntl(2, F_DUPFD_CLOEXEC, 3) : -1);
+  host::OwnedFd fd(::open(debug_log.c_str(), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0600));
+  if (!fd) return refuse(fmt::format("--debug-log: cannot open {}: {}", debug_log, strerror(errno)));
+  return fd;
+}
+
+Outcome<std::optional<int>> parse(Options& options, Words const& words, Words& rest) {
+  std::string message;
+  switch (options.parse(words, rest, message)) {
+    case Options::Outcome::Shown:
+      return 0;
+    case Options::Outcome::Wrong:
+      return refuse(message + "; --help lists the options");
+    case Options::Outcome::Go:
+      break;
+  }
+  return std::nullopt;
+}
+
+Outcome<std::string> single_id(Words const& rest, std::string_view command) {
+  if (rest.empty()) return refuse(fmt::format("{}: the id of a container is missing", command));
+  if (rest.size() > 1)
+    return refuse(fmt::format("{}: '{}' is one word too many; give one container id", command, rest[1]));
+  return rest[0];
+}
+
+Outcome<> print(std::string_view text) {
+  while (!text.empty()) {
+    ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return refuse(fmt::format("cannot write to standard output: {}", strerror(errno)));
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+}  // namespace cofferdam::cli

@@ -1,0 +1,185 @@
+#include "sentry/control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace cofferdam::sentry {
+
+namespace {
+
+using container::RequestKind;
+
+constexpr size_t max_connections = 256;
+
+}  // namespace
+
+int shell_status(int wait_status) {
+  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+Control::Control(Guest& guest, host::OwnedFd startup, host::OwnedFd listener)
+    : guest_(guest), startup_(std::move(startup)), listener_(std::move(listener)) {}
+
+void Control::follow_window(host::OwnedFd changes, host::OwnedFd window) {
+  window_changes_ = std::move(changes);
+  window_ = std::move(window);
+}
+
+void Control::on_window() {
+  signalfd_siginfo info{};
+  while (::read(window_changes_.get(), &info, sizeof info) == sizeof info) {
+  }
+  winsize size{};
+  if (::ioctl(window_.get(), TIOCGWINSZ, &size) == 0) (void)guest_.resize(init_pid, size.ws_row, size.ws_col);
+}
+
+int Control::serve() {
+  std::vector<pollfd> waits;
+  while (!init_exited_ && !orphaned_) {
+    waits.clear();
+    waits.push_back({.fd = guest_.exit_event(), .events = POLLIN});
+    waits.push_back({.fd = startup_.get(), .events = POLLIN});  // poll passes over -1
+    waits.push_back({.fd = connections_.size() < max_connections ? listener_.get() : -1, .events = POLLIN});
+    waits.push_back({.fd = window_changes_.get(), .events = POLLIN});
+    for (auto& c : connections_) waits.push_back({.fd = c.socket.get(), .events = POLLIN});
+    if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) break;
+    for (size_t n = 0; n < connections_.size(); ++n)
+      if (waits[4 + n].revents) on_connection(connections_[n]);
+    std::erase_if(connections_, [](auto& c) { return c.closed; });
+    if (waits[3].revents) on_window();
+    if (waits[2].revents) on_listener();
+    if (waits[1].revents) on_startup();
+    if (waits[0].revents) on_exits();
+  }
+  guest_.shut_down();
+  on_exits();
+  auto status = guest_.exit_status(init_pid);
+  return status && *status ? shell_status(**status) : 128 + SIGKILL;
+}
+
+Outcome<> Control::start() {
+  if (guest_.started()) return refuse("the container runs already");
+  return guest_.start_init();
+}
+
+void Control::on_startup() {
+  auto message = hear(startup_.get());
+  if (!message) {
+    startup_.reset();
+    orphaned_ = attached_;
+    return;
+  }
+  switch (message->word) {
+    case Word::Start: {
+      auto started = start();
+      (void)say(startup_.get(), started ? Word::Done : Word::Failed, started ? "" : started.error());
+      break;
+    }
+    case Word::Detached:
+      attached_ = false;
+      ::prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0);
+      (void)say(startup_.get(), Word::Done);
+      break;
+    case Word::Signal:
+      (void)guest_.signal({.signal = ::atoi(message->text.c_str()), .all = false, .pid = init_pid});
+      break;
+    case Word::Resize: {
+      char* end = nullptr;
+      auto rows = ::strtoul(message->text.c_str(), &end, 10), columns = ::strtoul(end, nullptr, 10);
+      (void)guest_.resize(init_pid, static_cast<uint16_t>(rows), static_cast<uint16_t>(columns));
+      break;
+    }
+    default:
+      log::warning("startup channel: unknown word");
+      break;
+  }
+}
+
+void Control::on_listener() {
+  host::OwnedFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (!socket) return;
+  // A command that stops in the middle of a frame holds the loop up for this long, once.
+  timeval limit{.tv_sec = 2, .tv_usec = 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  connections_.push_back({.socket = std::move(socket)});
+}
+
+void Control::on_connection(Connection& c) {
+  auto frame = container::receive_frame(c.socket.get());
+  if (!frame) {
+    c.closed = true;
+    return;
+  }
+  auto result = serve_request(c, *frame);
+  if (c.waits_for == 0) answer(c, result);
+}
+
+void Control::answer(Connection& c, Outcome<std::string> const& result) {
+  auto sent = container::send_frame(c.socket.get(), result ? 0 : EINVAL, result ? *result : result.error());
+  if (!sent) c.closed = true;
+}
+
+Outcome<std::string> Control::serve_request(Connection& c, container::Frame& frame) {
+  std::string nothing;
+  switch (static_cast<RequestKind>(frame.kind)) {
+    case RequestKind::Start:
+      return start().transform([&] { return nothing; });
+    case RequestKind::Signal: {
+      auto request = ATTEMPT(container::SignalRequest::decode(frame.payload));
+      return guest_.signal(request).transform([&] { return nothing; });
+    }
+    case RequestKind::Status:
+      return container::encode_number(
+          static_cast<uint32_t>(guest_.started() ? container::Phase::Running : container::Phase::Created));
+    case RequestKind::Exec: {
+      auto request = ATTEMPT(container::ExecRequest::decode(frame.payload));
+      if (frame.fds.size() != 3 + request.preserved_fds) return refuse("exec: the wrong number of descriptors");
+      if (!guest_.started()) return refuse("the container does not run yet; start it first");
+      auto pid = ATTEMPT(guest_.exec(request.process, std::move(frame.fds)));
+      return container::encode_number(static_cast<uint32_t>(pid));
+    }
+    case RequestKind::Wait: {
+      auto pid = static_cast<int32_t>(ATTEMPT(container::decode_number(frame.payload)));
+      auto status = ATTEMPT(guest_.exit_status(pid));
+      if (status) return container::encode_number(static_cast<uint32_t>(*status));
+      c.waits_for = pid;
+      return nothing;
+    }
+    case RequestKind::Processes:
+      return container::encode_processes(guest_.processes());
+    case RequestKind::Resize: {
+      auto request = ATTEMPT(container::ResizeRequest::decode(frame.payload));
+      return guest_.resize(request.pid, request.rows, request.columns).transform([&] { return nothing; });
+    }
+  }
+  return refuse(fmt::format("request {} is not known to this sandbox", frame.kind));
+}
+
+void Control::on_exits() {
+  guest_.clear_exit_event();
+  for (auto& c : connections_) {
+    if (c.waits_for == 0) continue;
+    auto status = guest_.exit_status(c.waits_for);
+    if (status && !*status) continue;
+    c.waits_for = 0;
+    answer(c, status.transform([](auto& s) { return container::encode_number(static_cast<uint32_t>(*s)); }));
+  }
+  auto init = guest_.exit_status(init_pid);
+  init_exited_ = guest_.started() && init && init->has_value();
+}
+
+}  // namespace cofferdam::sentry

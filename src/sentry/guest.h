@@ -1,0 +1,51 @@
+// The container inside the kernel: its mounts, its init, and the processes that exec adds.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/outcome.h"
+#include "container/protocol.h"
+#include "host/fd.h"
+#include "platform/platform.h"
+#include "sentry/config.h"
+
+namespace cofferdam::sentry {
+
+class Guest {
+ public:
+  // The kernel with the container's file tree; no process yet. Takes the mounts and standard descriptors out of
+  // `descriptors`.
+  static Outcome<std::unique_ptr<Guest>> create(Config const& config, Descriptors& descriptors,
+                                                std::unique_ptr<platform::Platform> platform);
+  ~Guest();
+
+  // Runs the specification's process as init.
+  Outcome<> start_init();
+  bool started() const;
+  // Runs one more process; gives its pid. files: standard input, output, error (one terminal for all three if
+  // process.terminal), then the preserved ones.
+  Outcome<int32_t> exec(oci::Process const& process, std::vector<host::OwnedFd> files);
+  Outcome<> signal(container::SignalRequest const&);
+  Outcome<> resize(int32_t pid, uint16_t rows, uint16_t columns);
+  std::vector<container::ProcessInfo> processes();
+
+  // Becomes readable when a process that was started here has exited.
+  int exit_event() const;
+  void clear_exit_event();
+  // The wait(2) status of such a process once it has exited. Refused for a pid that was not started here.
+  Outcome<std::optional<int>> exit_status(int32_t pid);
+  // Ends what is left and passes the last output of terminals on. No guest runs when it returns.
+  void shut_down();
+
+ private:
+  struct State;
+  explicit Guest(std::unique_ptr<State>);
+  std::unique_ptr<State> state_;
+};
+
+inline constexpr int32_t init_pid = 1;
+
+}  // namespace cofferdam::sentry

@@ -1,0 +1,127 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "jail/jail.h"
+#include "jail/own_proc.h"
+#include "sentry/control.h"
+#include "sentry/guest.h"
+#include "sentry/platforms.h"
+#include "sentry/sentry.h"
+
+namespace cofferdam::sentry {
+
+namespace {
+
+// Closes every descriptor that was not meant for the sandbox: the command's own files and sockets.
+void close_others(Descriptors const& d) {
+  std::vector<int> keep = {0, 1, 2, d.startup.get(), d.control.get(), d.keeper.get(), d.log.get()};
+  for (auto& fd : d.standard) keep.push_back(fd.get());
+  for (auto& fd : d.preserved) keep.push_back(fd.get());
+  std::erase(keep, -1);
+  std::ranges::sort(keep);
+  for (size_t n = 0; n + 1 < keep.size(); ++n)
+    if (keep[n + 1] > keep[n] + 1)
+      ::close_range(static_cast<unsigned>(keep[n] + 1), static_cast<unsigned>(keep[n + 1] - 1), 0);
+  ::close_range(static_cast<unsigned>(keep.back() + 1), ~0u, 0);
+}
+
+// The sentry's own 0, 1 and 2: nothing to read or write, and messages of a crash where people see them.
+void own_standard_descriptors(Descriptors const& d) {
+  int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null >= 0) {
+    ::dup2(null, 0);
+    ::dup2(null, 1);
+    if (null > 2) ::close(null);
+  }
+  if (d.log) ::dup2(d.log.get(), 2);
+}
+
+void own_signals() {
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Broken pipes are errors of calls. The terminal's signals are for guests, by way of their own terminal.
+  for (int ignored : {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR2})
+    ::signal(ignored, SIG_IGN);
+}
+
+// The kernel of the host tells a session's leader when its terminal's window changes.
+void follow_window(Descriptors& d) {
+  if (!d.own_terminal || ::ioctl(d.standard[0].get(), TIOCSCTTY, 0) != 0) return;
+  sigset_t window;
+  sigemptyset(&window);
+  sigaddset(&window, SIGWINCH);
+  ::sigprocmask(SIG_BLOCK, &window, nullptr);
+  d.window_changes = host::OwnedFd(::signalfd(-1, &window, SFD_CLOEXEC | SFD_NONBLOCK));
+  d.window = host::OwnedFd(::fcntl(d.standard[0].get(), F_DUPFD_CLOEXEC, 3));
+}
+
+Outcome<> bind_to_command(Descriptors const& d) {
+  // After the user namespace was entered: changes of credentials clear it.
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return refuse("cannot bind the sandbox to its command");
+  pollfd gone{.fd = d.startup.get(), .events = 0};
+  if (::poll(&gone, 1, 0) > 0 && (gone.revents & POLLHUP)) ::_exit(1);  // it died before the call above
+  return {};
+}
+
+struct Jailed {
+  std::unique_ptr<Guest> guest;
+  host::OwnedFd proc;
+};
+
+Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::MountRequest> const& mounts) {
+  auto message = ATTEMPT(hear(d.startup.get()));
+  if (message.word != Word::Go) return refuse("unexpected word on the startup channel");
+  ATTEMPT(bind_to_command(d));
+  auto donated = ATTEMPT(gofer::donate_mounts(mounts));
+  d.root = std::move(donated.front().fd);
+  for (size_t n = 1; n < donated.size(); ++n) d.binds.push_back(std::move(donated[n]));
+  Jailed jailed;
+  jailed.proc = ATTEMPT(jail::open_own_proc());
+  ATTEMPT(jail::enter());
+  auto built = ATTEMPT(build_platform(config.settings.platform, jailed.proc.get()));
+  ATTEMPT(jail::close(built.host_calls,
+                      config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill));
+  jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform)));
+  return jailed;
+}
+
+}  // namespace
+
+void run_sandbox(Config config, Descriptors d, std::vector<gofer::MountRequest> const& mounts) {
+  ::setsid();
+  ::prctl(PR_SET_NAME, "cofferdam-sentry", 0, 0, 0);
+  close_others(d);
+  own_standard_descriptors(d);
+  own_signals();
+  follow_window(d);
+  log::sink().fd = 2;
+  log::sink().level = d.log ? config.settings.log_level : log::Level::Error;
+  int const startup = d.startup.get();
+  auto jailed = build(config, d, mounts);
+  if (!jailed) {
+    (void)say(startup, Word::Failed, jailed.error());
+    ::_exit(1);
+  }
+  (void)say(startup, Word::Ready);
+  Control control(*jailed->guest, std::move(d.startup), std::move(d.control));
+  if (d.window_changes) control.follow_window(std::move(d.window_changes), std::move(d.window));
+  int status = control.serve();
+  // At once: the kernel of the host ends every stub with this process, and there is nothing to give back in order.
+  ::_exit(status);
+}
+
+}  // namespace cofferdam::sentry
