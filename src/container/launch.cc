@@ -198,7 +198,8 @@ Outcome<> Sandbox::start() {
 }
 
 Outcome<> Sandbox::detach() {
-  auto detached = sentry::say(startup_.get(), Word::Detached).and_then([&] { return expect(Word::Done); });
+  auto detached = sentry::say(startup_.get(), Word::Detached);
+  if (detached) detached = expect(Word::Done);
   // A container that has run already may also have ended already.
   if (!detached && !started_) return detached;
   owned_ = false;

@@ -51,7 +51,8 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
 }
 
 Outcome<> ExecSession::tell(RequestKind kind, std::string const& payload) {
-  return call(*record_, kind, payload, {}, 5).transform([](Frame const&) {});
+  ATTEMPT(call(*record_, kind, payload, {}, 5));
+  return {};
 }
 
 void ExecSession::pass_on(int signals) {

@@ -137,10 +137,12 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
   std::string nothing;
   switch (static_cast<RequestKind>(frame.kind)) {
     case RequestKind::Start:
-      return start().transform([&] { return nothing; });
+      ATTEMPT(start());
+      return nothing;
     case RequestKind::Signal: {
       auto request = ATTEMPT(container::SignalRequest::decode(frame.payload));
-      return guest_.signal(request).transform([&] { return nothing; });
+      ATTEMPT(guest_.signal(request));
+      return nothing;
     }
     case RequestKind::Status:
       return container::encode_number(
@@ -163,7 +165,8 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
       return container::encode_processes(guest_.processes());
     case RequestKind::Resize: {
       auto request = ATTEMPT(container::ResizeRequest::decode(frame.payload));
-      return guest_.resize(request.pid, request.rows, request.columns).transform([&] { return nothing; });
+      ATTEMPT(guest_.resize(request.pid, request.rows, request.columns));
+      return nothing;
     }
   }
   return refuse(fmt::format("request {} is not known to this sandbox", frame.kind));
@@ -176,7 +179,10 @@ void Control::on_exits() {
     auto status = guest_.exit_status(c.waits_for);
     if (status && !*status) continue;
     c.waits_for = 0;
-    answer(c, status.transform([](auto& s) { return container::encode_number(static_cast<uint32_t>(*s)); }));
+    if (status)
+      answer(c, container::encode_number(static_cast<uint32_t>(**status)));
+    else
+      answer(c, std::unexpected(status.error()));
   }
   auto init = guest_.exit_status(init_pid);
   init_exited_ = guest_.started() && init && init->has_value();
