@@ -17,6 +17,7 @@
 
 #include "cgroup/cgroup.h"
 #include "container/hooks.h"
+#include "container/standard.h"
 #include "jail/namespaces.h"
 #include "sentry/sentry.h"
 
@@ -45,7 +46,7 @@ std::string owner_name() {
 // The descriptors of the guest's standard input, output and error; a closed one becomes /dev/null.
 Outcome<> donate_standard(sentry::Descriptors& d) {
   for (int n = 0; n < 3; ++n) {
-    d.standard[n] = host::OwnedFd(::fcntl(n, F_DUPFD_CLOEXEC, 3));
+    d.standard[n] = sandbox_copy(n);
     if (!d.standard[n]) d.standard[n] = host::OwnedFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
     if (!d.standard[n]) return refuse(fmt::format("cannot pass on standard descriptor {}: {}", n, strerror(errno)));
   }
@@ -132,7 +133,7 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
   if (o.spec.process.terminal && !o.console_socket.empty()) {
     Pseudoterminal terminal = ATTEMPT(open_pseudoterminal(o.spec.process.console_size));
     ATTEMPT(send_console(o.console_socket, terminal));
-    for (auto& fd : d.standard) fd = host::OwnedFd(::fcntl(terminal.slave.get(), F_DUPFD_CLOEXEC, 3));
+    for (auto& fd : d.standard) fd = sandbox_copy(terminal.slave.get());
     d.own_terminal = true;
   } else if (o.spec.process.terminal) {
     raw_.emplace(ATTEMPT(RawTerminal::enter(0)));

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "container/standard.h"
+
 namespace cofferdam::container {
 
 host::OwnedFd take_signals() {
@@ -26,7 +28,12 @@ bool stays_here(int signal) { return signal == SIGCHLD || signal == SIGPIPE || s
 Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOptions o) {
   ExecSession self;
   self.record_ = &record;
-  std::vector<int> fds = {0, 1, 2};
+  host::OwnedFd standard[3];
+  std::vector<int> fds;
+  for (int n = 0; n < 3; ++n) {
+    standard[n] = sandbox_copy(n);
+    fds.push_back(standard[n] ? standard[n].get() : n);
+  }
   Pseudoterminal terminal;
   if (o.process.terminal && !o.console_socket.empty()) {
     terminal = ATTEMPT(open_pseudoterminal(o.process.console_size));

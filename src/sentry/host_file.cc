@@ -12,9 +12,10 @@
 #include <algorithm>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "kernel/host_notifier.h"
-#include "kernel/ipc/anonymous_file.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
@@ -46,7 +47,10 @@ Attributes from_host(struct stat const& st, uint64_t device) {
 class HostInode final : public Inode {
  public:
   HostInode(Kernel& kernel, host::OwnedFd fd, mode_t type)
-      : Inode(kernel.vfs().anonymous_file_system()), kernel_(kernel), fd_(make_ref<host::SharedFd>(std::move(fd))), type_(type) {}
+      : Inode(kernel.vfs().anonymous_file_system()),
+        kernel_(kernel),
+        fd_(make_ref<host::SharedFd>(std::move(fd))),
+        type_(type) {}
   ~HostInode() override {
     if (watched_.with([](bool& w) { return w; })) kernel_.host_notifier().remove(fd_->get());
   }
@@ -56,7 +60,9 @@ class HostInode final : public Inode {
     return from_host(st, file_system().device());
   }
   // Ownership and times belong to the host; programs that set them on their output are not stopped.
-  Result<void> set_attributes(AttributeChange const& c, Task&) override { return c.size ? fail(Errno::Inval) : Result<void>{}; }
+  Result<void> set_attributes(AttributeChange const& c, Task&) override {
+    return c.size ? fail(Errno::Inval) : Result<void>{};
+  }
   mode_t type() const override { return type_; }
   bool opens_special_files() const override { return true; }
   // /dev/stdout and /proc/self/fd/1 lead here.
@@ -90,7 +96,7 @@ class HostFile final : public File {
   }
   Result<size_t> write(Task& task, IoSource& from, uint64_t, IoOptions o) override {
     auto n = transfer(task, POLLOUT, o, [&] { return write_once(from); });
-    if (!n && n.error() == Errno::Pipe) return std::unexpected(broken_pipe(task));
+    if (!n && n.error() == Errno::Pipe) (void)task.send_signal(SignalInfo::from_kernel(SIGPIPE));
     return n;
   }
   Result<uint64_t> seek(Task&, int64_t offset, int whence) override {
@@ -109,10 +115,14 @@ class HostFile final : public File {
   }
   Result<uint64_t> ioctl(Task& task, uint32_t request, uint64_t argument) override {
     switch (request) {
-      case TCGETS: return copy_out_host<ktermios>(task, request, argument);
-      case TIOCGWINSZ: return copy_out_host<winsize>(task, request, argument);
-      case FIONREAD: return copy_out_host<int>(task, request, argument);
-      default: return fail(Errno::NoTty);
+      case TCGETS:
+        return copy_out_host<ktermios>(task, request, argument);
+      case TIOCGWINSZ:
+        return copy_out_host<winsize>(task, request, argument);
+      case FIONREAD:
+        return copy_out_host<int>(task, request, argument);
+      default:
+        return fail(Errno::NoTty);
     }
   }
   Result<MapTarget> map(Task&, MapRequest const& request) override {
@@ -141,7 +151,7 @@ class HostFile final : public File {
   Result<uint64_t> copy_out_host(Task& task, uint32_t request, uint64_t argument) {
     T value{};
     if (::ioctl(inode_->fd(), request, &value) != 0) return fail_host(errno);
-    TRY(task.copy_out(UserAddr(argument), std::as_bytes(std::span(&value, 1))));
+    TRY(task.copy_out(UserAddr{argument}, std::as_bytes(std::span(&value, 1))));
     return 0;
   }
 
@@ -171,8 +181,8 @@ class HostFile final : public File {
     return static_cast<size_t>(put);
   }
 
-  // Streams are non-blocking on the host wherever that is ours to say (the description was made for the sandbox), so that a
-  // guest that is to be interrupted or killed never sits in a host call.
+  // Streams are non-blocking on the host wherever that is ours to say (the description was made for the sandbox), so
+  // that a guest that is to be interrupted or killed never sits in a host call.
   template <class Once>
   Result<size_t> transfer(Task& task, short events, IoOptions o, Once&& once) {
     for (;;) {
@@ -199,10 +209,14 @@ Result<Ref<File>> HostInode::open(OpenRequest const& request, Path const& path) 
 
 std::string name_of(struct stat const& st) {
   switch (st.st_mode & S_IFMT) {
-    case S_IFIFO: return fmt::format("pipe:[{}]", st.st_ino);
-    case S_IFSOCK: return fmt::format("socket:[{}]", st.st_ino);
-    case S_IFCHR: return "console";
-    default: return "standard";
+    case S_IFIFO:
+      return fmt::format("pipe:[{}]", st.st_ino);
+    case S_IFSOCK:
+      return fmt::format("socket:[{}]", st.st_ino);
+    case S_IFCHR:
+      return "console";
+    default:
+      return "standard";
   }
 }
 

@@ -1,0 +1,17 @@
+// The container's file tree inside the kernel.
+#pragma once
+
+#include "base/outcome.h"
+#include "kernel/kernel.h"
+#include "sentry/config.h"
+
+namespace cofferdam::sentry {
+
+// Names the file systems and devices that this kernel has.
+void register_modules(kernel::Kernel&);
+
+// The root, the mounts of the specification in its order, /dev with its standard devices, masked and read-only paths.
+// Takes the donated descriptors.
+Outcome<> build_file_tree(kernel::Kernel&, Config const&, Descriptors&);
+
+}  // namespace cofferdam::sentry
