@@ -14,7 +14,7 @@ struct Options::Parser {
 Options::Options(std::string name, std::string_view usage, std::string_view description)
     : parser_(std::make_unique<Parser>(std::string(description))) {
   auto& app = parser_->app;
-  app.name(std::move(name) + (usage.empty() ? "" : " [options] ") + std::string(usage));
+  app.name(std::move(name) + (usage.empty() ? "" : " ") + std::string(usage));
   app.prefix_command();
   app.get_formatter()->column_width(34);
 }

@@ -6,6 +6,7 @@
 #include "base/outcome.h"
 #include "kernel/cred/credentials.h"
 #include "kernel/kernel.h"
+#include "kernel/terminal.h"
 #include "oci/spec.h"
 
 namespace cofferdam::sentry {
