@@ -133,10 +133,10 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
   if (o.spec.process.terminal && !o.console_socket.empty()) {
     Pseudoterminal terminal = ATTEMPT(open_pseudoterminal(o.spec.process.console_size));
     ATTEMPT(send_console(o.console_socket, terminal));
-    for (auto& fd : d.standard) fd = sandbox_copy(terminal.slave.get());
-    d.own_terminal = true;
+    d.standard[0] = terminal_copy(terminal.slave.get());
   } else if (o.spec.process.terminal) {
     raw_.emplace(ATTEMPT(RawTerminal::enter(0)));
+    d.standard[0] = terminal_copy(0);
     if (!o.spec.process.console_size) o.spec.process.console_size = window_size(0);
   }
   std::vector<gofer::MountRequest> requests = mount_requests(o);

@@ -32,17 +32,18 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
   std::vector<int> fds;
   for (int n = 0; n < 3; ++n) {
     standard[n] = sandbox_copy(n);
-    fds.push_back(standard[n] ? standard[n].get() : n);
   }
   Pseudoterminal terminal;
   if (o.process.terminal && !o.console_socket.empty()) {
     terminal = ATTEMPT(open_pseudoterminal(o.process.console_size));
     ATTEMPT(send_console(o.console_socket, terminal));
-    fds.assign(3, terminal.slave.get());
+    standard[0] = terminal_copy(terminal.slave.get());
   } else if (o.process.terminal) {
     self.raw_.emplace(ATTEMPT(RawTerminal::enter(0)));
+    standard[0] = terminal_copy(0);
     if (!o.process.console_size) o.process.console_size = window_size(0);
   }
+  for (int n = 0; n < 3; ++n) fds.push_back(standard[n] ? standard[n].get() : n);
   for (unsigned n = 0; n < o.preserve_fds; ++n) {
     if (::fcntl(static_cast<int>(3 + n), F_GETFD) < 0)
       return refuse(fmt::format("--preserve-fds {}: descriptor {} is not open", o.preserve_fds, 3 + n));

@@ -10,4 +10,7 @@ namespace cofferdam::container {
 // those that cannot be opened anew, share the description. -1 with errno when fd is not open.
 host::OwnedFd sandbox_copy(int fd);
 
+// The terminal behind fd, opened anew for reading and writing, non-blocking.
+host::OwnedFd terminal_copy(int fd);
+
 }  // namespace cofferdam::container

@@ -208,8 +208,8 @@ std::string HostStreamFile::anonymous_name() const {
 
 Result<Ref<File>> make_host_stream(Kernel& kernel, host::OwnedFd fd) {
   auto kind = TRY(host::stream_kind(fd.get()));
-  bool never_blocks = false;
-  if (S_ISFIFO(kind.mode) || kind.terminal) {
+  bool never_blocks = kind.nonblocking;  // the command that passed it on has opened it anew
+  if (!never_blocks && (S_ISFIFO(kind.mode) || kind.terminal)) {
     if (auto own = host::reopen_nonblocking(fd.get())) {
       fd = std::move(*own);
       never_blocks = true;

@@ -19,6 +19,7 @@ Result<StreamKind> stream_kind(int fd) {
   kind.special_device = s.st_rdev;
   kind.size = static_cast<uint64_t>(s.st_size);
   kind.access = flags & O_ACCMODE;
+  kind.nonblocking = (flags & O_NONBLOCK) != 0;
   if (S_ISCHR(s.st_mode)) {
     std::array<std::byte, terminal_argument_max> scratch{};
     kind.terminal = terminal_get(fd, TerminalGet::Attributes, scratch).has_value();

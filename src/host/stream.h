@@ -18,6 +18,7 @@ struct StreamKind {
   uint64_t special_device = 0;
   uint64_t size = 0;
   bool terminal = false;
+  bool nonblocking = false;  // O_NONBLOCK is set on its description
   int access = 0;  // O_RDONLY, O_WRONLY, O_RDWR
 };
 Result<StreamKind> stream_kind(int fd);

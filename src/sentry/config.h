@@ -30,9 +30,7 @@ struct Descriptors {
   host::OwnedFd keeper;                    // only held: the gofer sees by it that the sandbox is gone
   host::OwnedFd root;                      // O_PATH directory
   std::vector<gofer::DonatedMount> binds;  // one for each bind mount of the specification, in its order
-  host::OwnedFd standard[3];               // the guest's; with a terminal: [0] and [1] are its two directions
-  bool own_terminal = false;               // standard[0] is a pty made for this sandbox: follow its size
-  host::OwnedFd window_changes, window;    // when own_terminal: a signalfd of SIGWINCH, and the terminal
+  host::OwnedFd standard[3];               // the guest's; with a terminal: [0] is it, for reading and writing
   std::vector<host::OwnedFd> preserved;    // 3 and up in the guest
   host::OwnedFd log;
 };

@@ -4,9 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -33,19 +31,6 @@ int shell_status(int wait_status) {
 Control::Control(Guest& guest, host::OwnedFd startup, host::OwnedFd listener)
     : guest_(guest), startup_(std::move(startup)), listener_(std::move(listener)) {}
 
-void Control::follow_window(host::OwnedFd changes, host::OwnedFd window) {
-  window_changes_ = std::move(changes);
-  window_ = std::move(window);
-}
-
-void Control::on_window() {
-  signalfd_siginfo info{};
-  while (::read(window_changes_.get(), &info, sizeof info) == sizeof info) {
-  }
-  winsize size{};
-  if (::ioctl(window_.get(), TIOCGWINSZ, &size) == 0) (void)guest_.resize(init_pid, size.ws_row, size.ws_col);
-}
-
 int Control::serve() {
   std::vector<pollfd> waits;
   while (!init_exited_ && !orphaned_) {
@@ -53,13 +38,11 @@ int Control::serve() {
     waits.push_back({.fd = guest_.exit_event(), .events = POLLIN});
     waits.push_back({.fd = startup_.get(), .events = POLLIN});  // poll passes over -1
     waits.push_back({.fd = connections_.size() < max_connections ? listener_.get() : -1, .events = POLLIN});
-    waits.push_back({.fd = window_changes_.get(), .events = POLLIN});
     for (auto& c : connections_) waits.push_back({.fd = c.socket.get(), .events = POLLIN});
     if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) break;
     for (size_t n = 0; n < connections_.size(); ++n)
-      if (waits[4 + n].revents) on_connection(connections_[n]);
+      if (waits[3 + n].revents) on_connection(connections_[n]);
     std::erase_if(connections_, [](auto& c) { return c.closed; });
-    if (waits[3].revents) on_window();
     if (waits[2].revents) on_listener();
     if (waits[1].revents) on_startup();
     if (waits[0].revents) on_exits();

@@ -14,8 +14,6 @@ namespace cofferdam::sentry {
 class Control {
  public:
   Control(Guest& guest, host::OwnedFd startup, host::OwnedFd listener);
-  // Init's terminal takes the size of the host terminal `window` whenever `changes` (a signalfd) says so.
-  void follow_window(host::OwnedFd changes, host::OwnedFd window);
   // Serves until init has exited, or the command that this sandbox is bound to is gone. Gives the exit status.
   int serve();
 
@@ -29,13 +27,12 @@ class Control {
   void on_listener();
   void on_connection(Connection&);
   void on_exits();
-  void on_window();
   void answer(Connection&, Outcome<std::string> const& result);
   Outcome<std::string> serve_request(Connection&, container::Frame&);
   Outcome<> start();
 
   Guest& guest_;
-  host::OwnedFd startup_, listener_, window_changes_, window_;
+  host::OwnedFd startup_, listener_;
   std::vector<Connection> connections_;
   bool attached_ = true;
   bool init_exited_ = false;

@@ -4,9 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,17 +56,6 @@ void own_signals() {
     ::signal(ignored, SIG_IGN);
 }
 
-// The kernel of the host tells a session's leader when its terminal's window changes.
-void follow_window(Descriptors& d) {
-  if (!d.own_terminal || ::ioctl(d.standard[0].get(), TIOCSCTTY, 0) != 0) return;
-  sigset_t window;
-  sigemptyset(&window);
-  sigaddset(&window, SIGWINCH);
-  ::sigprocmask(SIG_BLOCK, &window, nullptr);
-  d.window_changes = host::OwnedFd(::signalfd(-1, &window, SFD_CLOEXEC | SFD_NONBLOCK));
-  d.window = host::OwnedFd(::fcntl(d.standard[0].get(), F_DUPFD_CLOEXEC, 3));
-}
-
 Outcome<> bind_to_command(Descriptors const& d) {
   // After the user namespace was entered: changes of credentials clear it.
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return refuse("cannot bind the sandbox to its command");
@@ -107,7 +94,6 @@ void run_sandbox(Config config, Descriptors d, std::vector<gofer::MountRequest> 
   close_others(d);
   own_standard_descriptors(d);
   own_signals();
-  follow_window(d);
   log::sink().fd = 2;
   log::sink().level = d.log ? config.settings.log_level : log::Level::Error;
   int const startup = d.startup.get();
@@ -118,7 +104,6 @@ void run_sandbox(Config config, Descriptors d, std::vector<gofer::MountRequest> 
   }
   (void)say(startup, Word::Ready);
   Control control(*jailed->guest, std::move(d.startup), std::move(d.control));
-  if (d.window_changes) control.follow_window(std::move(d.window_changes), std::move(d.window));
   int status = control.serve();
   // At once: the kernel of the host ends every stub with this process, and there is nothing to give back in order.
   ::_exit(status);

@@ -1,0 +1,243 @@
+#include "sentry/mounts.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "dev/memory_devices.h"
+#include "dev/terminal_devices.h"
+#include "fs/dev/populate.h"
+#include "fs/devpts/devpts.h"
+#include "fs/host/host_file_system.h"
+#if __has_include("fs/overlay/overlay.h")
+#include "fs/overlay/overlay.h"
+#endif
+#include "fs/proc/proc.h"
+#include "fs/sys/sys.h"
+#if __has_include("fs/tmpfs/tmpfs.h")
+#include "fs/tmpfs/tmpfs.h"
+#endif
+#include "kernel/ipc/pipe.h"
+#include "kernel/vfs/dentry.h"
+#include "kernel/vfs/mount.h"
+
+namespace cofferdam::sentry {
+
+namespace {
+
+using kernel::FileSystem;
+using kernel::Inode;
+using kernel::Kernel;
+using kernel::NewInode;
+using kernel::Path;
+
+struct MountOptions {
+  unsigned long flags = 0;
+  std::string data;  // what the file system itself is told
+};
+
+struct FlagOption {
+  std::string_view name;
+  unsigned long set, clear;
+};
+constexpr FlagOption flag_options[] = {{"ro", MS_RDONLY, 0},
+                                       {"rw", 0, MS_RDONLY},
+                                       {"nosuid", MS_NOSUID, 0},
+                                       {"suid", 0, MS_NOSUID},
+                                       {"nodev", MS_NODEV, 0},
+                                       {"dev", 0, MS_NODEV},
+                                       {"noexec", MS_NOEXEC, 0},
+                                       {"exec", 0, MS_NOEXEC},
+                                       {"noatime", MS_NOATIME, 0},
+                                       {"atime", 0, MS_NOATIME},
+                                       {"nodiratime", MS_NODIRATIME, 0},
+                                       {"relatime", MS_RELATIME, 0},
+                                       {"strictatime", MS_STRICTATIME, 0},
+                                       {"norelatime", 0, MS_RELATIME},
+                                       {"sync", MS_SYNCHRONOUS, 0},
+                                       {"bind", 0, 0},
+                                       {"rbind", 0, 0},
+                                       {"defaults", 0, 0},
+                                       {"newinstance", 0, 0},
+                                       {"async", 0, 0},
+                                       {"private", 0, 0},
+                                       {"rprivate", 0, 0},
+                                       {"shared", 0, 0},
+                                       {"rshared", 0, 0},
+                                       {"slave", 0, 0},
+                                       {"rslave", 0, 0},
+                                       {"unbindable", 0, 0},
+                                       {"runbindable", 0, 0},
+                                       {"tmpcopyup", 0, 0},
+                                       {"z", 0, 0},
+                                       {"Z", 0, 0}};
+
+MountOptions parse_options(oci::Mount const& m) {
+  MountOptions o;
+  for (auto& option : m.options) {
+    auto* known = std::ranges::find(flag_options, std::string_view(option), &FlagOption::name);
+    if (known != std::end(flag_options)) {
+      o.flags = (o.flags & ~known->clear) | known->set;
+    } else {
+      if (!o.data.empty()) o.data += ',';
+      o.data += option;
+    }
+  }
+  return o;
+}
+
+class TreeBuilder {
+ public:
+  TreeBuilder(Kernel& kernel, Config const& config, Descriptors& descriptors)
+      : kernel_(kernel), config_(config), descriptors_(descriptors) {}
+
+  Outcome<> build() {
+    ATTEMPT(mount_root());
+    size_t next_bind = 0;
+    bool has_dev = false;
+    for (auto& m : config_.spec.mounts) {
+      has_dev |= m.destination == "/dev";
+      if (is_bind(m))
+        ATTEMPT(mount_bind(m, descriptors_.binds[next_bind++]));
+      else
+        ATTEMPT(mount_type(m));
+      // At once: what is mounted below /dev comes later, and its mount points are made in it.
+      if (m.destination == "/dev" && !is_bind(m)) ATTEMPT(make_devices());
+    }
+    // runc makes device nodes in the root itself when nothing is mounted there; the host's directory is left as it is.
+    if (!has_dev) {
+      ATTEMPT(mount_type({"/dev", "tmpfs", "tmpfs", {"nosuid", "mode=755"}}));
+      ATTEMPT(make_devices());
+    }
+    for (auto& path : config_.spec.linux_config.masked_paths) ATTEMPT(mask(path));
+    return {};
+  }
+
+ private:
+  std::unexpected<std::string> failed(oci::Mount const& m, Error const& e) {
+    return refuse(fmt::format("cannot mount '{}' ({}) at {}: {}", m.source, m.type.empty() ? "bind" : m.type,
+                              m.destination, errno_text(e.code)));
+  }
+
+  Outcome<> mount_root() {
+    bool const memory = config_.settings.overlay == Overlay::Memory;
+    auto root = fs::host::create(kernel_.vfs(), std::move(descriptors_.root), {.exclusive = true, .source = "/"});
+#if __has_include("fs/overlay/overlay.h")
+    if (root && memory) root = fs::overlay::create(kernel_, *root);
+#else
+    if (memory) return refuse("the memory overlay is not in this build");
+#endif
+    if (!root)
+      return refuse(
+          fmt::format("cannot use '{}' as the root: {}", config_.spec.root.path, errno_text(root.error().code)));
+    auto mount =
+        kernel_.vfs().attach(kernel_.root_mounts(), *root, std::nullopt, config_.spec.root.readonly ? MS_RDONLY : 0);
+    if (!mount) return refuse(fmt::format("cannot mount the root: {}", errno_text(mount.error().code)));
+    return {};
+  }
+
+  Outcome<> mount_bind(oci::Mount const& m, gofer::DonatedMount& donated) {
+    auto fs = fs::host::create(kernel_.vfs(), std::move(donated.fd), {.exclusive = false, .source = m.source});
+    if (!fs) return failed(m, fs.error());
+    return attach(m, *fs, donated.directory, parse_options(m).flags);
+  }
+
+  Outcome<> mount_type(oci::Mount const& m) {
+    MountOptions o = parse_options(m);
+    std::string type = m.type;
+    // Not kernel interfaces of this sandbox: an empty directory stands in, so that programs find the mount point and no
+    // more.
+    if (type == "mqueue" || type == "cgroup" || type == "cgroup2") {
+      type = "tmpfs";
+      o.flags |= m.type == "mqueue" ? 0 : MS_RDONLY;
+      o.data = m.type == "mqueue" ? "mode=1777,size=0" : "mode=0555,size=0";
+    }
+    auto* known = kernel_.file_system_type(type);
+    if (!known)
+      return refuse(
+          fmt::format("mount at {}: file system type '{}' is not supported; remove the mount from config.json",
+                      m.destination, type));
+    auto fs = known->create(kernel_, nullptr, m.source, o.data);
+    if (!fs) return failed(m, fs.error());
+    return attach(m, *fs, true, o.flags);
+  }
+
+  Outcome<> attach(oci::Mount const& m, Ref<FileSystem> fs, bool directory, unsigned long flags) {
+    auto at = kernel_.vfs().make_mountpoint(kernel_.root_mounts(), m.destination, directory);
+    if (!at) return failed(m, at.error());
+    auto mount = kernel_.vfs().attach(kernel_.root_mounts(), std::move(fs), *at, flags);
+    if (!mount) return failed(m, mount.error());
+    return {};
+  }
+
+  // A node in a directory; one that is there already stays.
+  Outcome<> make_device(oci::Device const& d) {
+    auto failed = [&](Error const& e) {
+      return refuse(fmt::format("cannot make device {}: {}", d.path, errno_text(e.code)));
+    };
+    size_t slash = d.path.rfind('/');
+    if (slash == std::string::npos || slash + 1 == d.path.size())
+      return refuse(fmt::format("linux.devices: '{}' is not an absolute path", d.path));
+    auto directory =
+        kernel_.vfs().make_mountpoint(kernel_.root_mounts(), slash == 0 ? "/" : d.path.substr(0, slash), true);
+    if (!directory) return failed(directory.error());
+    mode_t type = d.type == 'b' ? S_IFBLK : d.type == 'p' ? S_IFIFO : S_IFCHR;
+    Inode& parent = *directory->dentry->inode();
+    WriteLock lock(parent.directory_lock());
+    auto made = parent.create(
+        d.path.substr(slash + 1),
+        {.mode = type | (d.mode & 07777), .uid = d.uid, .gid = d.gid, .special_device = makedev(d.major, d.minor)});
+    if (!made && made.error() != Errno::Exist) return failed(made.error());
+    return {};
+  }
+
+  Outcome<> make_devices() {
+    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), "/dev");
+    auto made = at ? fs::dev::populate_dev(kernel_, *at) : Result<void>(std::unexpected(at.error()));
+    if (!made) return refuse(fmt::format("cannot fill /dev: {}", errno_text(made.error().code)));
+    for (auto& d : config_.spec.linux_config.devices) ATTEMPT(make_device(d));
+    return {};
+  }
+
+  // An empty read-only directory over it. What does not exist needs no mask; single files of proc and sys that runc
+  // masks are not in this kernel's.
+  Outcome<> mask(std::string const& path) {
+    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), path);
+    if (!at) return {};
+    if (!at->dentry->is_directory()) {
+      log::warning("maskedPaths: {} is a file; only directories are masked", path);
+      return {};
+    }
+    return mount_type({path, "tmpfs", "tmpfs", {"ro", "size=0", "mode=0555"}});
+  }
+
+  Kernel& kernel_;
+  Config const& config_;
+  Descriptors& descriptors_;
+};
+
+}  // namespace
+
+void register_modules(Kernel& kernel) {
+  kernel.register_file_system(fs::proc::file_system_type());
+  kernel.register_file_system(fs::sys::file_system_type());
+#if __has_include("fs/tmpfs/tmpfs.h")
+  kernel.register_file_system(fs::tmpfs::file_system_type());
+#endif
+  kernel.register_file_system(fs::devpts::file_system_type());
+  dev::register_memory_devices(kernel);
+  dev::register_terminal_devices(kernel);
+  kernel.vfs().set_fifo_opener(kernel::open_fifo);
+}
+
+Outcome<> build_file_tree(Kernel& kernel, Config const& config, Descriptors& descriptors) {
+  return TreeBuilder(kernel, config, descriptors).build();
+}
+
+}  // namespace cofferdam::sentry
