@@ -48,6 +48,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_sched_setaffinity, "a task's thread follows its guest thread's affinity"},
     {SYS_gettid, "the C library's own bookkeeping"},
     {SYS_getpid, "the C library's own bookkeeping"},
+    {SYS_umask, "directfs creates files with the mode that the guest's umask left"},
     {SYS_getuid, "owner of what rootless containers create"},
     {SYS_prctl, {is(0, PR_SET_NAME)}, "threads carry names for people who look at the host"},
     {SYS_prctl, {is(0, PR_SET_PDEATHSIG), is(1, 0)}, "a detached sandbox outlives the command that made it"},
