@@ -111,7 +111,7 @@ class TreeBuilder {
       if (m.destination == "/dev" && !is_bind(m)) ATTEMPT(make_devices());
     }
     // runc makes device nodes in the root itself when nothing is mounted there; the host's directory is left as it is.
-    if (!has_dev) {
+    if (!has_dev && kernel_.file_system_type("tmpfs")) {
       ATTEMPT(mount_type({"/dev", "tmpfs", "tmpfs", {"nosuid", "mode=755"}}));
       ATTEMPT(make_devices());
     }
