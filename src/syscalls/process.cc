@@ -255,14 +255,10 @@ Result<void> sys_unshare(Task& task, uint64_t flags) {
     log::warning("unshare: namespaces {:#x} are not implemented: EINVAL", flags & ~(done_here | only_if_single));
     return fail(Errno::Inval);
   }
-  auto& own = task.implementation();
-  if (flags & CLONE_FILES) {
-    auto copy = task.files()->clone();
-    MutexLock lock(own.shared_mutex);
-    std::swap(own.files, copy);
-  }
+  if (flags & CLONE_FILES) task.unshare_files();
   if (flags & CLONE_FS) {
     auto copy = task.fs()->clone();
+    auto& own = task.implementation();
     MutexLock lock(own.shared_mutex);
     std::swap(own.fs, copy);
   }

@@ -12,6 +12,7 @@
 #include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
 #include "kernel/time/group_timers.h"
+#include "kernel/vfs/close.h"
 #include "kernel/vfs/mount.h"
 
 namespace cofferdam::kernel {
@@ -59,14 +60,9 @@ Result<void> become_only_thread(Task& task) {
 }
 
 void close_on_exec_files(Task& task) {
-  auto& own = task.implementation();
-  Ref<FdTable> files = task.files();
-  if (files->ref_count() > 2) {  // shared by CLONE_FILES: execve gives the caller its own
-    files = files->clone();
-    MutexLock lock(own.shared_mutex);
-    own.files = files;
-  }
-  for (auto& file : files->take_close_on_exec()) (void)file->on_descriptor_close(task);
+  task.unshare_files();
+  auto files = task.files();
+  for (auto& file : files->take_close_on_exec()) (void)close_descriptor(task, *files, *file);
 }
 
 void reset_process(Task& task) {

@@ -11,6 +11,7 @@
 #include "kernel/task/task_access.h"
 #include "kernel/terminal.h"
 #include "kernel/time/group_timers.h"
+#include "kernel/vfs/close.h"
 
 namespace cofferdam::kernel {
 
@@ -186,7 +187,7 @@ void exit_task(Task& task) {
   auto usage = task.context().usage();
   Released released = release_shared(task);
   if (released.files && released.files->ref_count() == 1)
-    for (auto& file : released.files->take_all()) (void)file->on_descriptor_close(task);
+    for (auto& file : released.files->take_all()) (void)close_descriptor(task, *released.files, *file);
   released.files = nullptr;
   released.fs = nullptr;
   // The host thread ends here. The last one of an address space takes the memory along.

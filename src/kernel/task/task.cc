@@ -76,6 +76,14 @@ Ref<FdTable> Task::files() const {
   return implementation_->files;
 }
 
+void Task::unshare_files() {
+  Ref<FdTable> table = files();
+  if (table->ref_count() <= 2) return;  // this reference and the task's own
+  table = table->clone();
+  MutexLock lock(implementation_->shared_mutex);
+  std::swap(implementation_->files, table);
+}
+
 Ref<FsContext> Task::fs() const {
   MutexLock lock(implementation_->shared_mutex);
   return implementation_->fs;

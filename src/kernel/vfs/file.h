@@ -107,6 +107,9 @@ class File : public RefCounted {
   // open(2) of /proc/PID/fd/N for a file that has no path: a new description of the same thing (a pipe's end by access
   // mode). ENXIO for what cannot be opened again, as sockets.
   virtual Result<Ref<File>> reopen(Task&, int /*flags*/) { return fail(Errno::NxIo); }
+  // fcntl(2) F_ADD_SEALS, F_GET_SEALS: memfds only; EINVAL for others.
+  virtual Result<void> add_seals(Task&, uint32_t /*seals*/) { return fail(Errno::Inval); }
+  virtual Result<uint64_t> seals() { return fail(Errno::Inval); }
   // Each close(2) of a descriptor (flush of Linux); errors are close's result.
   virtual Result<void> on_descriptor_close(Task&) { return {}; }
   // "socket:[17]", "pipe:[3]", "anon_inode:[eventpoll]": what readlink of /proc/PID/fd/N gives when path() is empty.

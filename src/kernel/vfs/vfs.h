@@ -22,6 +22,7 @@ namespace cofferdam::kernel {
 
 class Kernel;
 class MountNamespace;
+class LockWaits;
 class MountTree;
 class PathWalk;
 class Task;
@@ -130,6 +131,7 @@ class Vfs {
   Path detached_path(Ref<Inode>, std::string name);
   // The file system of inodes that belong to none (memfd).
   FileSystem& anonymous_file_system();
+  LockWaits& lock_waits();
   void set_fifo_opener(FifoOpener);
   // Writes back every mounted file system (sync(2)).
   void sync_all(MountNamespace&);

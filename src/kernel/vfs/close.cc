@@ -1,0 +1,14 @@
+#include "kernel/vfs/close.h"
+
+#include "kernel/vfs/inode.h"
+#include "kernel/vfs/locks.h"
+
+namespace cofferdam::kernel {
+
+Result<void> close_descriptor(Task& task, FdTable const& table, File& file) {
+  if (Inode* inode = file.inode(); inode != nullptr && inode->locks.touched())
+    if (auto locks = FileLocks::find(*inode)) locks->release(&table);
+  return file.on_descriptor_close(task);
+}
+
+}  // namespace cofferdam::kernel

@@ -1,0 +1,28 @@
+#include "syscalls/io_vector.h"
+
+#include <limits.h>
+
+#include <algorithm>
+
+namespace cofferdam::syscalls {
+
+Result<std::vector<UserSlice>> read_io_vector(Task& task, UserAddr vector, uint64_t count) {
+  constexpr uint64_t max_entries = 1024, max_transfer = 0x7ffff000;
+  struct Entry {
+    uint64_t address, length;
+  };
+  if (count > max_entries) return fail(Errno::Inval);
+  auto entries = TRY(task.read_array(UserPtr<Entry>(vector), count));
+  std::vector<UserSlice> out;
+  out.reserve(entries.size());
+  uint64_t total = 0;
+  for (auto const& e : entries) {
+    if (e.length > SSIZE_MAX) return fail(Errno::Inval);
+    uint64_t n = std::min(e.length, max_transfer - total);
+    total += n;
+    out.push_back({UserAddr{e.address}, n});
+  }
+  return out;
+}
+
+}  // namespace cofferdam::syscalls

@@ -1,0 +1,37 @@
+// What the handlers of paths share: (dirfd, path, flags) to a Path.
+#pragma once
+
+#include <fcntl.h>
+
+#include "kernel/kernel.h"
+#include "syscalls/arguments.h"
+
+namespace cofferdam::syscalls {
+
+// A guest's path with the place that it starts from.
+struct PathArgument {
+  kernel::Path start;
+  std::string text;
+};
+
+inline Result<PathArgument> path_argument(Task& task, Fd directory, UserCString path) {
+  auto text = TRY(task.read_path(path));
+  auto start = TRY(task.kernel().vfs().start_of(task, directory.value, text));
+  return PathArgument{std::move(start), std::move(text)};
+}
+
+// What AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW and AT_EMPTY_PATH make of it. ENOENT for "" without AT_EMPTY_PATH.
+inline Result<kernel::Path> lookup_argument(Task& task, Fd directory, UserCString path, bool follow,
+                                            bool allow_empty = false) {
+  auto text = TRY(task.read_path(path));
+  if (text.empty() && allow_empty) {
+    if (directory.value == AT_FDCWD) return task.fs()->cwd();
+    return TRY(task.files()->get(directory.value, true))->path();
+  }
+  auto start = TRY(task.kernel().vfs().start_of(task, directory.value, text));
+  return task.kernel().vfs().lookup(task, start, text, {.follow_last = follow});
+}
+
+inline uint64_t descriptor_limit(Task& task) { return task.thread_group().limits.current(RLIMIT_NOFILE); }
+
+}  // namespace cofferdam::syscalls

@@ -1,0 +1,178 @@
+// read(2), write(2) and their kin, lseek(2).
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "kernel/kernel.h"
+#include "kernel/vfs/inode.h"
+#include "syscalls/handlers_file.h"
+#include "syscalls/io_vector.h"
+
+namespace cofferdam::syscalls {
+
+using namespace kernel;
+
+namespace {
+
+constexpr uint64_t max_transfer = 0x7ffff000;  // MAX_RW_COUNT
+
+Result<Ref<File>> readable_file(Task& task, Fd fd) {
+  auto file = TRY(task.files()->get(fd.value));
+  if (!file->readable()) return fail(Errno::BadF);
+  return file;
+}
+
+Result<Ref<File>> writable_file(Task& task, Fd fd) {
+  auto file = TRY(task.files()->get(fd.value));
+  if (!file->writable()) return fail(Errno::BadF);
+  return file;
+}
+
+IoOptions options_of(File const& file) {
+  int flags = file.flags();
+  return {.nowait = (flags & O_NONBLOCK) != 0, .append = (flags & O_APPEND) != 0, .sync = (flags & O_DSYNC) != 0};
+}
+
+bool is_directory(File& file) { return file.inode() && S_ISDIR(file.inode()->type()); }
+
+Result<size_t> read_at(Task& task, File& file, IoSink& sink, uint64_t offset, IoOptions options) {
+  if (is_directory(file)) return fail(Errno::IsDir);
+  return file.read(task, sink, offset, options);
+}
+
+// RLIMIT_FSIZE: EFBIG with SIGXFSZ for a write that begins at the limit.
+Result<void> check_file_size_limit(Task& task, File& file, uint64_t offset) {
+  uint64_t limit = task.thread_group().limits.current(RLIMIT_FSIZE);
+  if (limit == RLIM_INFINITY || !file.inode() || !S_ISREG(file.inode()->type())) return {};
+  if (offset < limit) return {};
+  (void)task.send_signal(SignalInfo::from_kernel(SIGXFSZ));
+  return fail(Errno::FBig);
+}
+
+Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
+  if (!file.seekable()) return read_at(task, file, sink, 0, options_of(file));
+  MutexLock lock(file.position_lock);
+  size_t n = TRY(read_at(task, file, sink, file.position, options_of(file)));
+  file.position += n;
+  return n;
+}
+
+Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
+  if (!file.seekable()) return file.write(task, source, 0, options_of(file));
+  MutexLock lock(file.position_lock);
+  IoOptions options = options_of(file);
+  if (options.append) file.position = TRY(file.attributes()).size;
+  TRY(check_file_size_limit(task, file, file.position));
+  size_t n = TRY(file.write(task, source, file.position, options));
+  if (options.append) {
+    file.position = TRY(file.attributes()).size;
+  } else {
+    file.position += n;
+  }
+  return n;
+}
+
+Result<size_t> read_positioned(Task& task, File& file, IoSink& sink, int64_t offset, IoOptions options) {
+  if (offset < 0) return fail(Errno::Inval);
+  if (!file.seekable()) return fail(Errno::SPipe);
+  return read_at(task, file, sink, static_cast<uint64_t>(offset), options);
+}
+
+Result<size_t> write_positioned(Task& task, File& file, IoSource& source, int64_t offset, IoOptions options) {
+  if (offset < 0) return fail(Errno::Inval);
+  if (!file.seekable()) return fail(Errno::SPipe);
+  TRY(check_file_size_limit(task, file, static_cast<uint64_t>(offset)));
+  return file.write(task, source, static_cast<uint64_t>(offset), options);
+}
+
+Result<IoOptions> options_with(File const& file, int32_t rwf, bool writing) {
+  constexpr int32_t known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+  if (rwf & ~known) return fail(Errno::OpNotSupp);
+  if ((rwf & RWF_APPEND) && !writing) return fail(Errno::OpNotSupp);
+  IoOptions options = options_of(file);
+  if (rwf & RWF_NOWAIT) options.nowait = true;
+  if (rwf & (RWF_SYNC | RWF_DSYNC)) options.sync = true;
+  if (rwf & RWF_APPEND) options.append = true;
+  return options;
+}
+
+int64_t offset_of_halves(uint64_t low, uint64_t) { return static_cast<int64_t>(low); }  // 64-bit: all of it is in low
+
+}  // namespace
+
+Result<size_t> sys_read(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
+  auto file = TRY(readable_file(task, fd));
+  UserSink sink(task, UserSlice{buffer, std::min(count, max_transfer)});
+  return read_stream(task, *file, sink);
+}
+
+Result<size_t> sys_write(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
+  auto file = TRY(writable_file(task, fd));
+  UserSource source(task, UserSlice{buffer, std::min(count, max_transfer)});
+  return write_stream(task, *file, source);
+}
+
+Result<size_t> sys_pread64(Task& task, Fd fd, UserAddr buffer, uint64_t count, int64_t offset) {
+  if (offset < 0) return fail(Errno::Inval);
+  auto file = TRY(readable_file(task, fd));
+  UserSink sink(task, UserSlice{buffer, std::min(count, max_transfer)});
+  return read_positioned(task, *file, sink, offset, options_of(*file));
+}
+
+Result<size_t> sys_pwrite64(Task& task, Fd fd, UserAddr buffer, uint64_t count, int64_t offset) {
+  if (offset < 0) return fail(Errno::Inval);
+  auto file = TRY(writable_file(task, fd));
+  UserSource source(task, UserSlice{buffer, std::min(count, max_transfer)});
+  return write_positioned(task, *file, source, offset, options_of(*file));
+}
+
+Result<size_t> sys_readv(Task& task, Fd fd, UserAddr vector, uint64_t count) {
+  auto file = TRY(readable_file(task, fd));
+  UserSink sink(task, TRY(read_io_vector(task, vector, count)));
+  return read_stream(task, *file, sink);
+}
+
+Result<size_t> sys_writev(Task& task, Fd fd, UserAddr vector, uint64_t count) {
+  auto file = TRY(writable_file(task, fd));
+  UserSource source(task, TRY(read_io_vector(task, vector, count)));
+  return write_stream(task, *file, source);
+}
+
+Result<size_t> sys_preadv2(Task& task, Fd fd, UserAddr vector, uint64_t count, uint64_t low, uint64_t high,
+                           int32_t flags) {
+  auto file = TRY(readable_file(task, fd));
+  auto options = TRY(options_with(*file, flags, false));
+  UserSink sink(task, TRY(read_io_vector(task, vector, count)));
+  int64_t offset = offset_of_halves(low, high);
+  if (offset == -1) return read_stream(task, *file, sink);
+  return read_positioned(task, *file, sink, offset, options);
+}
+
+Result<size_t> sys_pwritev2(Task& task, Fd fd, UserAddr vector, uint64_t count, uint64_t low, uint64_t high,
+                            int32_t flags) {
+  auto file = TRY(writable_file(task, fd));
+  auto options = TRY(options_with(*file, flags, true));
+  UserSource source(task, TRY(read_io_vector(task, vector, count)));
+  int64_t offset = offset_of_halves(low, high);
+  if (offset == -1) return write_stream(task, *file, source);
+  return write_positioned(task, *file, source, offset, options);
+}
+
+Result<size_t> sys_preadv(Task& task, Fd fd, UserAddr vector, uint64_t count, uint64_t low, uint64_t high) {
+  if (offset_of_halves(low, high) < 0) return fail(Errno::Inval);
+  return sys_preadv2(task, fd, vector, count, low, high, 0);
+}
+
+Result<size_t> sys_pwritev(Task& task, Fd fd, UserAddr vector, uint64_t count, uint64_t low, uint64_t high) {
+  if (offset_of_halves(low, high) < 0) return fail(Errno::Inval);
+  return sys_pwritev2(task, fd, vector, count, low, high, 0);
+}
+
+Result<uint64_t> sys_lseek(Task& task, Fd fd, int64_t offset, int32_t whence) {
+  auto file = TRY(task.files()->get(fd.value));
+  if (whence < SEEK_SET || whence > SEEK_HOLE) return fail(Errno::Inval);
+  return file->seek(task, offset, whence);
+}
+
+}  // namespace cofferdam::syscalls
