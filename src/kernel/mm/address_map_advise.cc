@@ -58,6 +58,8 @@ bool concerns_host(int advice) {
     case MADV_REMOVE:
     case MADV_DONTDUMP:
     case MADV_DODUMP:
+    case MADV_COLD:  // hints about reclaim, which could tell one sandbox of another's memory
+    case MADV_PAGEOUT:
       return false;
     default:
       return true;
@@ -193,7 +195,8 @@ Result<void> AddressMap::advise(MapCaller const& caller, uint64_t address, uint6
   if (from >= to) return outcome;
   if (changes_tree(advice) && tree_.size() + 2 > max_map_count) return fail(Errno::NoMem);
   if (concerns_host(advice)) {
-    auto host = caller.context.advise(from, to - from, advice);
+    // Locks are ours alone; the host knows of none.
+    auto host = caller.context.advise(from, to - from, advice == MADV_DONTNEED_LOCKED ? MADV_DONTNEED : advice);
     if (!host && !(host.error() == Errno::NoMem && !outcome)) return host;
   }
   if (changes_tree(advice)) tree_.update(from, to, [&](Vma& v) { set_advice(v, advice); });
