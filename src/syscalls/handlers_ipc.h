@@ -18,6 +18,20 @@ using PipeFlags = Flags<struct PipeFlagsTag, O_CLOEXEC | O_NONBLOCK | O_DIRECT>;
 Result<void> sys_pipe(Task&, UserPtr<PipeDescriptors> fds);
 Result<void> sys_pipe2(Task&, UserPtr<PipeDescriptors> fds, PipeFlags);
 
+// System V IPC: ipc_sysv.cc.
+Result<int> sys_shmget(Task&, int key, uint64_t size, int flags);
+Result<uint64_t> sys_shmat(Task&, int id, uint64_t address, int flags);
+Result<void> sys_shmdt(Task&, uint64_t address);
+Result<int> sys_shmctl(Task&, int id, int command, UserAddr buffer);
+Result<int> sys_semget(Task&, int key, int count, int flags);
+Result<void> sys_semop(Task&, int id, UserAddr operations, uint64_t count);
+Result<void> sys_semtimedop(Task&, int id, UserAddr operations, uint64_t count, UserPtr<timespec> timeout);
+Result<int> sys_semctl(Task&, int id, int number, int command, uint64_t argument);
+Result<int> sys_msgget(Task&, int key, int flags);
+Result<void> sys_msgsnd(Task&, int id, UserAddr message, uint64_t size, int flags);
+Result<uint64_t> sys_msgrcv(Task&, int id, UserAddr message, uint64_t size, int64_t type, int flags);
+Result<int> sys_msgctl(Task&, int id, int command, UserAddr buffer);
+
 using EventFlags = Flags<struct EventFlagsTag, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE>;
 Result<int> sys_eventfd(Task&, uint32_t initial);
 Result<int> sys_eventfd2(Task&, uint32_t initial, EventFlags);

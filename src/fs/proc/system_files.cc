@@ -3,6 +3,7 @@
 
 #include "fs/proc/memory_account.h"
 #include "fs/proc/proc_file_system.h"
+#include "kernel/ipc/sysv.h"
 #include "kernel/kernel.h"
 
 namespace cofferdam::fs::proc {
@@ -167,14 +168,12 @@ void add_system_files(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
              "/dev/ptmx            /dev/ptmx       5       2 system\n"
              "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
              "pty_master           /dev/ptm      128 0-1048575 pty:master\n");
-  tree.fixed("sysvipc/msg",
-             "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      "
-             "rtime      ctime\n");
-  tree.fixed("sysvipc/sem", "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
-  tree.fixed(
-      "sysvipc/shm",
-      "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime    "
-      "  dtime      ctime                   rss                  swap\n");
+  tree.text("sysvipc/msg", 0444,
+            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->message_queues.text(); });
+  tree.text("sysvipc/sem", 0444,
+            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->semaphores.text(); });
+  tree.text("sysvipc/shm", 0444,
+            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->shared_memory.text(); });
 }
 
 }  // namespace cofferdam::fs::proc

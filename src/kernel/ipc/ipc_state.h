@@ -11,6 +11,7 @@
 namespace cofferdam::kernel {
 
 class SocketFamily;
+struct SysvIpc;
 
 // The socket families that the assembly registered; fixed before the first task runs.
 class SocketRegistry {
@@ -25,6 +26,9 @@ class SocketRegistry {
 };
 
 struct IpcState {
+  IpcState();
+  ~IpcState();
+  std::unique_ptr<SysvIpc> const sysv;
   SocketRegistry sockets;
   // Numbers of the inodes of pipes and sockets, which live on no file system.
   std::atomic<uint64_t> next_inode{1024};

@@ -145,6 +145,26 @@ Result<uint64_t> MemoryManager::map(Task& task, platform::Context& context, Mmap
   return address;
 }
 
+Result<uint64_t> MemoryManager::map_extent(Task& task, MmapRequest const& request, Ref<RefCounted> backing,
+                                           MemoryExtent const& extent, bool may_write, std::string name) {
+  MapPlan plan{.address = request.address, .length = page_up(request.length)};
+  if (plan.length == 0 || plan.length > extent.length()) return fail(Errno::Inval);
+  plan.no_replace = request.flags & MAP_FIXED_NOREPLACE;
+  plan.fixed = (request.flags & MAP_FIXED) || plan.no_replace;
+  Vma& v = plan.vma;
+  v.protection = request.protection & (PROT_READ | PROT_WRITE | PROT_EXEC);
+  v.flags = MAP_SHARED;
+  v.kind = Vma::Kind::SharedAnonymous;
+  v.memory = kernel_.memory_file().fd();
+  v.memory_offset = extent.offset();
+  v.backing = std::move(backing);
+  v.may_write = may_write;
+  v.name = std::move(name);
+  MapCaller caller = caller_of(task);
+  add_lock_limits(caller, task);
+  return map_->map(caller, std::move(plan));
+}
+
 Result<void> MemoryManager::munmap(Task& task, uint64_t address, uint64_t length) {
   return map_->unmap({.context = task.context()}, address, length);
 }

@@ -22,6 +22,7 @@
 namespace cofferdam::kernel {
 
 class AddressMap;
+class MemoryExtent;
 class Kernel;
 class Task;
 
@@ -92,6 +93,9 @@ class MemoryManager : public RefCounted {
   // Where a mapping that nobody placed would go (the loader's choice of a base); ENOMEM.
   Result<uint64_t> find_room(uint64_t length, uint64_t alignment) const;
 
+  // shmat(2): a shared mapping of a memory-file extent, which `backing` keeps alive. flags of mmap(2).
+  Result<uint64_t> map_extent(Task&, MmapRequest const&, Ref<RefCounted> backing, MemoryExtent const&, bool may_write,
+                              std::string name);
   Result<void> seal(Task&, uint64_t address, uint64_t length);  // mseal(2)
   // prctl PR_SET_VMA_ANON_NAME; an empty name removes it. EBADF for file mappings, ENOMEM for holes.
   Result<void> set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string name);

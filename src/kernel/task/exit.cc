@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "kernel/ipc/sysv.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/delivery.h"
 #include "kernel/task/robust_list.h"
@@ -204,7 +205,10 @@ void exit_task(Task& task) {
   own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);
   if (!is_leader) task.kernel().pids().remove(task.tid(), lock);
   if (g.exec_task) g.exec_task->wake();
-  if (g.tasks.empty()) finish_group(group, lock);
+  if (g.tasks.empty()) {
+    task.kernel().ipc().sysv->semaphores.process_exited(group.tgid());
+    finish_group(group, lock);
+  }
   task.kernel().task_ended(lock);
 }
 
