@@ -36,6 +36,8 @@ class Approver {
   void withdraw(Request& request);
   // Waits until the request is approved, or until `gone` says that it never will be. Returns whether it was.
   bool await(Request& request, std::function<bool()> const& gone);
+  // Refuses calls that nobody asked for, if any wait and nobody else is looking: they end their processes.
+  void look();
 
  private:
   void serve_one() REQUIRES(listening_);

@@ -131,6 +131,8 @@ bool TrapContext::wait() {
         log::warning("trap: thread {} of process {} does not obey an interrupt", thread_, process().pid());
         return break_off();
       }
+      // It may have jumped to an instruction that asks for approval.
+      if (interrupted_at != now) shared().approver->look();
       timeout.tv_nsec = std::chrono::nanoseconds(disobedience_look).count();
     }
     futex(area_->turn_word(), FUTEX_WAIT, stub::turn_guest | stub::turn_sleep, limited ? &timeout : nullptr);
