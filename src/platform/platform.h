@@ -40,12 +40,12 @@ struct Fault {  // a synchronous exception in guest code
   uint64_t trap_number, error_code;  // as in sigcontext
 };
 struct Interrupted {  // by interrupt(); also when a native futex wait was cut short
-  // A native futex wait was cut short. The registers stand at its syscall instruction with its number in rax: run() makes
-  // the call again; for EINTR set rip += 2 and rax = -EINTR.
+  // A native futex wait was cut short. The registers stand at its syscall instruction with its number in rax: run()
+  // makes the call again; for EINTR set rip += 2 and rax = -EINTR.
   bool futex_wait_cut = false;
 };
-struct Died {           // the host thread or process behind the context is gone (out of memory, a forged exit, kill())
-  int signal;           // the host's signal, 0 if it is not known
+struct Died {  // the host thread or process behind the context is gone (out of memory, a forged exit, kill())
+  int signal;  // the host's signal, 0 if it is not known
 };
 using Stop = std::variant<Syscall, Fault, Interrupted, Died>;
 
