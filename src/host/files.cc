@@ -148,6 +148,18 @@ Result<size_t> write_at(int fd, std::span<std::byte const> from, uint64_t offset
   return static_cast<size_t>(n);
 }
 
+Result<size_t> read_host(int fd, std::span<std::byte> to, int64_t offset) {
+  ssize_t n = offset < 0 ? ::read(fd, to.data(), to.size()) : ::pread(fd, to.data(), to.size(), offset);
+  if (n < 0) return fail_host(errno);
+  return static_cast<size_t>(n);
+}
+
+Result<size_t> write_host(int fd, std::span<std::byte const> from, int64_t offset) {
+  ssize_t n = offset < 0 ? ::write(fd, from.data(), from.size()) : ::pwrite(fd, from.data(), from.size(), offset);
+  if (n < 0) return fail_host(errno);
+  return static_cast<size_t>(n);
+}
+
 Result<size_t> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t n) {
   auto in = static_cast<off_t>(from_offset), out = static_cast<off_t>(to_offset);
   ssize_t r = ::copy_file_range(from, &in, to, &out, n, 0);

@@ -49,6 +49,9 @@ Result<uint64_t> seek_file(int fd, int64_t offset, int whence);
 Result<size_t> read_entries(int fd, std::span<std::byte> to);  // getdents64
 Result<size_t> read_at(int fd, std::span<std::byte> to, uint64_t offset);
 Result<size_t> write_at(int fd, std::span<std::byte const> from, uint64_t offset);
+// At the descriptor's own offset when offset < 0.
+Result<size_t> read_host(int fd, std::span<std::byte> to, int64_t offset);
+Result<size_t> write_host(int fd, std::span<std::byte const> from, int64_t offset);
 Result<size_t> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t n);
 Result<int> access_mode(int fd);  // O_RDONLY, O_WRONLY, O_RDWR, or O_PATH
 

@@ -1,8 +1,8 @@
 #include "kernel/io.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+
+#include "host/files.h"
 
 namespace cofferdam::kernel {
 
@@ -22,10 +22,9 @@ Result<size_t> KernelSink::put_zeros(size_t n) {
 
 Result<size_t> KernelSink::put_from_host(int host_fd, size_t n, int64_t offset) {
   n = std::min(n, to_.size());
-  ssize_t got = offset < 0 ? ::read(host_fd, to_.data(), n) : ::pread(host_fd, to_.data(), n, offset);
-  if (got < 0) return fail_host(errno);
-  to_ = to_.subspan(static_cast<size_t>(got));
-  return static_cast<size_t>(got);
+  size_t got = TRY(host::read_host(host_fd, to_.first(n), offset));
+  to_ = to_.subspan(got);
+  return got;
 }
 
 Result<size_t> KernelSource::get(std::span<std::byte> to) {
@@ -37,11 +36,9 @@ Result<size_t> KernelSource::get(std::span<std::byte> to) {
 
 Result<size_t> KernelSource::get_to_host(int host_fd, size_t n, int64_t offset) {
   n = std::min(n, remaining());
-  std::byte const* p = from_.data() + taken_;
-  ssize_t put = offset < 0 ? ::write(host_fd, p, n) : ::pwrite(host_fd, p, n, offset);
-  if (put < 0) return fail_host(errno);
-  taken_ += static_cast<size_t>(put);
-  return static_cast<size_t>(put);
+  size_t put = TRY(host::write_host(host_fd, from_.subspan(taken_, n), offset));
+  taken_ += put;
+  return put;
 }
 
 }  // namespace cofferdam::kernel

@@ -1,11 +1,10 @@
 #include "kernel/kernel.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "host/futex.h"
 #include "kernel/host_notifier.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/process_internal.h"
@@ -24,12 +23,11 @@ class HostWaiter final : public Waiter {
  public:
   void on_event(PollMask) override {
     word_.store(1, std::memory_order_release);
-    syscall(SYS_futex, &word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+    host::futex_wake(word_);
   }
   void prepare() { word_.store(0); }
   void wait() {
-    while (word_.load(std::memory_order_acquire) == 0)
-      syscall(SYS_futex, &word_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+    while (word_.load(std::memory_order_acquire) == 0) host::futex_wait(word_, 0);
   }
 
  private:

@@ -1,10 +1,9 @@
 #include "kernel/task/task.h"
 
 #include <limits.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/futex.h"
 #include "kernel/kernel.h"
 #include "kernel/task/task_internal.h"
 
@@ -23,9 +22,7 @@ bool sleep_on(std::atomic<uint32_t>& word, Deadline deadline) {
   while (word.load(std::memory_order_acquire) == asleep) {
     timespec until{};
     if (deadline.at_ns) until = to_timespec(*deadline.at_ns);
-    long r = syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, asleep, deadline.at_ns ? &until : nullptr, nullptr,
-                     FUTEX_BITSET_MATCH_ANY);
-    if (r < 0 && errno == ETIMEDOUT) {
+    if (!host::futex_wait_until(word, asleep, deadline.at_ns ? &until : nullptr)) {
       expected = asleep;
       return !word.compare_exchange_strong(expected, awake);
     }
@@ -123,8 +120,7 @@ Result<void> Task::wait_killable(Deadline deadline) {
 }
 
 void Task::wake() {
-  if (wake_word_.exchange(woken, std::memory_order_seq_cst) == asleep)
-    syscall(SYS_futex, &wake_word_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  if (wake_word_.exchange(woken, std::memory_order_seq_cst) == asleep) host::futex_wake(wake_word_);
 }
 
 void Task::notify_work(uint32_t kinds) {

@@ -1,14 +1,13 @@
 #include "kernel/task/thread_pool.h"
 
-#include <linux/futex.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <vector>
 
 #include "base/mutex.h"
+#include "host/futex.h"
 #include "kernel/task/run_loop.h"
 #include "kernel/task/task.h"
 
@@ -60,8 +59,7 @@ void* TaskThreadPool::State::worker_main(void* argument) {
       if (state->closing || state->idle.size() >= max_idle_threads) return nullptr;
       state->idle.push_back(&self);
     }
-    while (self.word.load(std::memory_order_acquire) == 0)
-      syscall(SYS_futex, &self.word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
+    while (self.word.load(std::memory_order_acquire) == 0) host::futex_wait(self.word, 0);
     if (!self.task) return nullptr;
   }
 }
@@ -73,7 +71,7 @@ TaskThreadPool::~TaskThreadPool() {
   state_->closing = true;
   for (Worker* w : state_->idle) {
     w->word.store(1, std::memory_order_release);
-    syscall(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+    host::futex_wake(w->word);
   }
   state_->idle.clear();
 }
@@ -90,7 +88,7 @@ Result<void> TaskThreadPool::run(Ref<Task> task) {
   if (worker) {
     worker->task = std::move(task);
     worker->word.store(1, std::memory_order_release);
-    syscall(SYS_futex, &worker->word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+    host::futex_wake(worker->word);
     return {};
   }
   pthread_attr_t attributes;
