@@ -23,6 +23,16 @@ using kernel::IoSource;
 using kernel::MapRequest;
 using kernel::MapTarget;
 
+constexpr size_t entry_buffer_size = 32 << 10;
+
+// The host's own bytes, but of any length and alignment.
+struct dirent64 entry_at(std::byte const* from, size_t room) {
+  struct dirent64 entry;
+  std::memcpy(&entry, from, std::min(sizeof entry, room));
+  entry.d_name[sizeof entry.d_name - 1] = 0;
+  return entry;
+}
+
 class HostFile final : public File {
  public:
   HostFile(Path path, int flags, Ref<HostInode> inode, Ref<SharedFd> fd)
@@ -63,7 +73,10 @@ class HostFile final : public File {
   }
 
   Result<void> sync(Task&, bool data_only) override { return cofferdam::host::sync_file(fd_->get(), data_only); }
-  Result<Attributes> attributes() override { return inode_->attributes_by(fd_->get()); }
+  Result<Attributes> attributes() override {
+    if (inode() != inode_.get()) return File::attributes();  // opened through an overlay
+    return inode_->attributes_by(fd_->get());
+  }
   Ref<SharedFd> host_fd() override { return fd_; }
 
   Result<MapTarget> map(Task&, MapRequest const& request) override {
@@ -96,20 +109,17 @@ class HostDirectory final : public File {
       position_ = position_wanted;
       at_ = filled_ = 0;
     }
-    if (!buffer_) buffer_ = std::make_unique<std::byte[]>(buffer_size);
+    if (!buffer_) buffer_ = std::make_unique<std::byte[]>(entry_buffer_size);
     for (;;) {
       if (at_ == filled_) {
         at_ = 0;
-        filled_ = TRY(cofferdam::host::read_entries(fd_.get(), std::span(buffer_.get(), buffer_size)));
+        filled_ = TRY(cofferdam::host::read_entries(fd_.get(), std::span(buffer_.get(), entry_buffer_size)));
         if (filled_ == 0) {
           buffer_.reset();
           return {};
         }
       }
-      struct dirent64 entry;  // the host's own bytes, but of unaligned length
-      size_t n = std::min(sizeof entry, filled_ - at_);
-      std::memcpy(&entry, buffer_.get() + at_, n);
-      entry.d_name[sizeof entry.d_name - 1] = 0;
+      struct dirent64 entry = entry_at(buffer_.get() + at_, filled_ - at_);
       bool above_root = std::strcmp(entry.d_name, "..") == 0 && path().dentry == path().mount->root();
       uint64_t number = above_root ? inode_->host_inode() : entry.d_ino;
       if (!sink.add(entry.d_name, number, entry.d_type, static_cast<uint64_t>(entry.d_off))) return {};
@@ -119,7 +129,6 @@ class HostDirectory final : public File {
   }
 
  private:
-  static constexpr size_t buffer_size = 32 << 10;
   Ref<HostInode> inode_;
   OwnedFd fd_;
   Mutex mutex_;
@@ -130,15 +139,33 @@ class HostDirectory final : public File {
 
 }  // namespace
 
+Result<size_t> HostInode::read_data(std::span<std::byte> to, uint64_t offset) {
+  auto fd = TRY(data_fd(false));
+  return cofferdam::host::read_at(fd->get(), to, offset);
+}
+
+Result<std::vector<kernel::Inode::Entry>> HostInode::entries() {
+  auto directory = TRY(directory_fd());
+  auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); }));
+  auto buffer = std::make_unique<std::byte[]>(entry_buffer_size);
+  std::vector<Entry> found;
+  for (;;) {
+    size_t n = TRY(cofferdam::host::read_entries(fd.get(), std::span(buffer.get(), entry_buffer_size)));
+    if (n == 0) return found;
+    for (size_t at = 0; at < n;) {
+      struct dirent64 entry = entry_at(buffer.get() + at, n - at);
+      at += entry.d_reclen;
+      std::string_view name = entry.d_name;
+      if (name != "." && name != "..") found.push_back({std::string(name), entry.d_ino, entry.d_type});
+    }
+  }
+}
+
 Result<Ref<kernel::File>> HostInode::open(OpenRequest const& request, Path const& path) {
   if (type_ == S_IFDIR) {
     auto directory = TRY(directory_fd());
-    auto fd = cofferdam::host::open_self(directory->get());
-    if (!fd && (fd.error() == Errno::MFile || fd.error() == Errno::NFile)) {
-      fs_.drop_all_fds();
-      fd = cofferdam::host::open_self(directory->get());
-    }
-    return Ref<File>(make_ref<HostDirectory>(path, request.flags, Ref<HostInode>(this), TRY(std::move(fd))));
+    auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); }));
+    return Ref<File>(make_ref<HostDirectory>(path, request.flags, Ref<HostInode>(this), std::move(fd)));
   }
   if (type_ != S_IFREG) return fail(Errno::NxIo);
   bool writes = (request.flags & O_ACCMODE) != O_RDONLY;

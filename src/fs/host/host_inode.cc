@@ -14,17 +14,6 @@ namespace {
 
 timespec to_timespec(statx_timestamp const& t) { return {.tv_sec = t.tv_sec, .tv_nsec = static_cast<long>(t.tv_nsec)}; }
 
-bool out_of_descriptors(Error const& e) { return e == Errno::MFile || e == Errno::NFile; }
-
-// Opens with the descriptor cache as reserve.
-template <class Open>
-auto open_with_reserve(HostFileSystem& fs, Open&& open) -> decltype(open()) {
-  auto fd = open();
-  if (fd || !out_of_descriptors(fd.error())) return fd;
-  fs.drop_all_fds();
-  return open();
-}
-
 }  // namespace
 
 HostInode::HostInode(HostFileSystem& fs, struct ::statx const& s, uint64_t device, Ref<HostInode> parent,

@@ -94,6 +94,8 @@ class HostInode final : public Inode {
   Result<void> set_xattr(std::string_view, std::string_view, int) override;
   Result<void> remove_xattr(std::string_view) override;
   Result<std::vector<std::string>> list_xattr() override;
+  Result<size_t> read_data(std::span<std::byte>, uint64_t offset) override;
+  Result<std::vector<Entry>> entries() override;
   bool revalidate() override;
   bool cache_negative() const override { return fs_.exclusive(); }
 
@@ -158,5 +160,16 @@ class HostInode final : public Inode {
   bool mapped_writable_ GUARDED_BY(mutex_) = false;
   bool several_names_ = false;  // under HostFileSystem::mutex_
 };
+
+inline bool out_of_descriptors(Error const& e) { return e == Errno::MFile || e == Errno::NFile; }
+
+// Opens with the descriptor cache as reserve.
+template <class Open>
+auto open_with_reserve(HostFileSystem& fs, Open&& open) -> decltype(open()) {
+  auto fd = open();
+  if (fd || !out_of_descriptors(fd.error())) return fd;
+  fs.drop_all_fds();
+  return open();
+}
 
 }  // namespace cofferdam::fs::host

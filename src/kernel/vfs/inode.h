@@ -94,7 +94,8 @@ class Inode : public RefCounted {
   virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) {
     return fail(Errno::Perm);
   }
-  // Told by the VFS after a rename: this inode now stands at (directory, name), instead of at (old_directory, old_name).
+  // Told by the VFS after a rename: this inode now stands at (directory, name), instead of at (old_directory,
+  // old_name).
   virtual void on_moved(Inode& /*old_directory*/, std::string_view /*old_name*/, Inode& /*directory*/,
                         std::string_view /*name*/) {}
   // Told by the VFS: the name was taken away by unlink, rmdir or a rename onto it.
@@ -121,6 +122,18 @@ class Inode : public RefCounted {
   virtual Result<void> set_xattr(std::string_view, std::string_view, int /*flags*/) { return fail(Errno::OpNotSupp); }
   virtual Result<void> remove_xattr(std::string_view) { return fail(Errno::OpNotSupp); }
   virtual Result<std::vector<std::string>> list_xattr() { return fail(Errno::OpNotSupp); }
+
+  // For file systems that stand on others (overlay), where no open file is at hand: plain file data, times as they are
+  // to be, and a directory's entries without "." and "..".
+  virtual Result<size_t> read_data(std::span<std::byte>, uint64_t /*offset*/) { return fail(Errno::Inval); }
+  virtual Result<size_t> write_data(std::span<std::byte const>, uint64_t /*offset*/) { return fail(Errno::Inval); }
+  virtual Result<void> set_times(timespec /*accessed*/, timespec /*modified*/) { return fail(Errno::Perm); }
+  struct Entry {
+    std::string name;
+    uint64_t inode = 0;
+    unsigned char type = 0;  // DT_*
+  };
+  virtual Result<std::vector<Entry>> entries() { return fail(Errno::NotDir); }
 
   // May a cached dentry of this inode still be used? Shared mounts ask the host again; false drops the dentry.
   virtual bool revalidate() { return true; }

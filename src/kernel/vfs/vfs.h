@@ -132,6 +132,7 @@ class Vfs {
   // The file system of inodes that belong to none (memfd).
   FileSystem& anonymous_file_system();
   LockWaits& lock_waits();
+  uint64_t allocate_inode_number();  // for it
   void set_fifo_opener(FifoOpener);
   // Writes back every mounted file system (sync(2)).
   void sync_all(MountNamespace&);

@@ -53,7 +53,7 @@ struct Vfs::State {
   DentryCache dentries{max_cached_dentries};
   MountTree mounts;
   Mutex rename_lock;  // renames between directories; before all directory locks
-  std::atomic<uint64_t> next_device{1};
+  std::atomic<uint64_t> next_device{1}, next_inode{1};
   std::atomic<FifoOpener> open_fifo{nullptr};
   LockWaits lock_waits;
   Ref<FileSystem> anonymous;

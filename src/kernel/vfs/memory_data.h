@@ -1,0 +1,82 @@
+// The bytes of a file that lives in the sentry's memory file: tmpfs, memfd_create(2).
+//
+// A file's bytes stand in one window of the memory file, so that a mapping is one contiguous host range. Windows are
+// sparse and cost nothing but what is written; a file that outgrows its window moves to a larger one, which is possible
+// while nobody maps it. Mapped files have windows of at least 64 GiB.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+
+#include "base/mutex.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "kernel/io.h"
+#include "kernel/mm/memory_file.h"
+#include "kernel/vfs/file.h"
+
+namespace cofferdam::kernel {
+
+// What a file system may hold in pages.
+class PageBudget final : public RefCounted {
+ public:
+  explicit PageBudget(uint64_t limit) : limit_(limit) {}
+  bool charge(uint64_t pages);
+  void release(uint64_t pages) { used_.fetch_sub(pages, std::memory_order_relaxed); }
+  uint64_t limit() const { return limit_; }
+  uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+
+ private:
+  uint64_t const limit_;
+  std::atomic<uint64_t> used_{0};
+};
+
+class MemoryData {
+ public:
+  static constexpr uint64_t max_size = uint64_t{1} << 44;
+
+  // seals: F_SEAL_*; F_SEAL_SEAL when there can be no more. budget may be null.
+  MemoryData(MemoryFile&, Ref<PageBudget> budget, uint32_t seals);
+  ~MemoryData();
+
+  uint64_t size() const { return size_.load(std::memory_order_acquire); }
+  uint64_t allocated_pages() const;
+  Result<size_t> read(IoSink&, uint64_t offset);
+  // append: at the end, wherever that is then; *written_at tells where the bytes went. EFBIG, ENOSPC, EPERM (seals).
+  Result<size_t> write(IoSource&, uint64_t offset, bool append, uint64_t* written_at = nullptr);
+  Result<void> truncate(uint64_t size);
+  Result<void> allocate(int mode, uint64_t offset, uint64_t length);  // fallocate(2)
+  Result<uint64_t> seek(uint64_t offset, bool data);                  // SEEK_DATA, SEEK_HOLE: ENXIO
+  Result<MapTarget> map(MapRequest const&, bool file_writable);
+
+  uint32_t seals() const { return seals_.load(std::memory_order_acquire); }
+  Result<void> add_seals(uint32_t);  // EPERM, EBUSY
+
+ private:
+  // What mappings hold: while there are any, the window stays.
+  struct Hold : RefCounted {
+    explicit Hold(Ref<MemoryExtent> w) : window(std::move(w)) {}
+    Ref<MemoryExtent> window;
+  };
+  Result<void> grow_window(uint64_t to) REQUIRES(lock_);
+  Result<void> move_window(uint64_t length) REQUIRES(lock_);
+  bool is_mapped() const REQUIRES(lock_);
+  // Charges pages of the byte range; gives up to which byte there is room.
+  uint64_t charge(uint64_t begin, uint64_t end) REQUIRES(lock_);
+  void discharge(uint64_t begin_page, uint64_t end_page) REQUIRES(lock_);
+  void zero(uint64_t begin, uint64_t end) REQUIRES(lock_);
+  void punch(uint64_t begin, uint64_t end) REQUIRES(lock_);
+
+  MemoryFile& memory_;
+  Ref<PageBudget> budget_;
+  mutable SharedMutex lock_;
+  std::atomic<uint64_t> size_{0};
+  std::atomic<uint32_t> seals_;
+  Ref<MemoryExtent> window_ GUARDED_BY(lock_);
+  Ref<Hold> mapped_ GUARDED_BY(lock_), mapped_writable_ GUARDED_BY(lock_);
+  std::map<uint64_t, uint64_t> pages_ GUARDED_BY(lock_);  // charged: first page -> page behind
+  uint64_t page_count_ GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace cofferdam::kernel
