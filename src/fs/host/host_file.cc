@@ -144,11 +144,11 @@ Result<size_t> HostInode::read_data(std::span<std::byte> to, uint64_t offset) {
   return cofferdam::host::read_at(fd->get(), to, offset);
 }
 
-Result<std::vector<kernel::Inode::Entry>> HostInode::entries() {
+Result<std::vector<kernel::Inode::DirectoryEntry>> HostInode::list_entries() {
   auto directory = TRY(directory_fd());
   auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); }));
   auto buffer = std::make_unique<std::byte[]>(entry_buffer_size);
-  std::vector<Entry> found;
+  std::vector<DirectoryEntry> found;
   for (;;) {
     size_t n = TRY(cofferdam::host::read_entries(fd.get(), std::span(buffer.get(), entry_buffer_size)));
     if (n == 0) return found;

@@ -401,7 +401,7 @@ Result<void> HostInode::rmdir(std::string_view name, Inode& victim) {
   return {};
 }
 
-Result<void> HostInode::rename(std::string_view old_name, Inode& new_directory, std::string_view name,
+Result<void> HostInode::rename(std::string_view old_name, Inode&, Inode& new_directory, std::string_view name, Inode*,
                                RenameMode mode) {
   auto* to = dynamic_cast<HostInode*>(&new_directory);
   if (to == nullptr) return fail(Errno::XDev);

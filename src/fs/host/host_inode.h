@@ -85,7 +85,7 @@ class HostInode final : public Inode {
   Result<void> link(std::string_view, Inode& target) override;
   Result<void> unlink(std::string_view, Inode& victim) override;
   Result<void> rmdir(std::string_view, Inode& victim) override;
-  Result<void> rename(std::string_view, Inode&, std::string_view, RenameMode) override;
+  Result<void> rename(std::string_view, Inode& moved, Inode&, std::string_view, Inode* target, RenameMode) override;
   void on_moved(Inode&, std::string_view, Inode&, std::string_view) override;
   void on_name_removed(Inode&, std::string_view) override;
   Result<std::string> link_text() override;
@@ -95,7 +95,7 @@ class HostInode final : public Inode {
   Result<void> remove_xattr(std::string_view) override;
   Result<std::vector<std::string>> list_xattr() override;
   Result<size_t> read_data(std::span<std::byte>, uint64_t offset) override;
-  Result<std::vector<Entry>> entries() override;
+  Result<std::vector<DirectoryEntry>> list_entries() override;
   bool revalidate() override;
   bool cache_negative() const override { return fs_.exclusive(); }
 

@@ -127,20 +127,20 @@ Ref<TmpfsInode> TmpfsInode::take(std::string_view name) {
   return inode;
 }
 
-std::vector<std::pair<uint64_t, Inode::Entry>> TmpfsInode::entries_from(uint64_t cookie, size_t max) {
-  std::vector<std::pair<uint64_t, Entry>> found;
+std::vector<std::pair<uint64_t, Inode::DirectoryEntry>> TmpfsInode::entries_from(uint64_t cookie, size_t max) {
+  std::vector<std::pair<uint64_t, DirectoryEntry>> found;
   MutexLock lock(fs_.names);
   for (auto it = directory_->entries.lower_bound(cookie); it != directory_->entries.end() && found.size() < max; ++it) {
     TmpfsInode const& inode = *it->second.inode;
-    found.emplace_back(it->first,
-                       Entry{it->second.text, inode.number(), static_cast<unsigned char>(IFTODT(inode.type()))});
+    found.emplace_back(
+        it->first, DirectoryEntry{it->second.text, inode.number(), static_cast<unsigned char>(IFTODT(inode.type()))});
   }
   return found;
 }
 
-Result<std::vector<Inode::Entry>> TmpfsInode::entries() {
+Result<std::vector<Inode::DirectoryEntry>> TmpfsInode::list_entries() {
   if (!directory_) return fail(Errno::NotDir);
-  std::vector<Entry> all;
+  std::vector<DirectoryEntry> all;
   for (auto& [cookie, entry] : entries_from(0, SIZE_MAX)) all.push_back(std::move(entry));
   return all;
 }
@@ -224,8 +224,8 @@ Result<void> TmpfsInode::rmdir(std::string_view name, Inode&) {
   return {};
 }
 
-Result<void> TmpfsInode::rename(std::string_view old_name, Inode& new_directory, std::string_view new_name,
-                                RenameMode mode) {
+Result<void> TmpfsInode::rename(std::string_view old_name, Inode&, Inode& new_directory, std::string_view new_name,
+                                Inode*, RenameMode mode) {
   auto* to = dynamic_cast<TmpfsInode*>(&new_directory);
   if (to == nullptr || &to->fs_ != &fs_) return fail(Errno::XDev);
   if (!directory_ || !to->directory_) return fail(Errno::NotDir);

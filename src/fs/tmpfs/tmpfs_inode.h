@@ -59,17 +59,19 @@ class TmpfsInode final : public MemoryInode {
   Result<void> link(std::string_view, Inode& target) override;
   Result<void> unlink(std::string_view, Inode& victim) override;
   Result<void> rmdir(std::string_view, Inode& victim) override;
-  Result<void> rename(std::string_view, Inode&, std::string_view, RenameMode) override;
+  // Takes fs_.names, which is the other directory's too: the analysis cannot see that.
+  Result<void> rename(std::string_view, Inode& moved, Inode&, std::string_view, Inode* target,
+                      RenameMode) override NO_THREAD_SAFETY_ANALYSIS;
   Result<Ref<Inode>> tmpfile(NewInode const&) override;
   Result<Ref<kernel::File>> open(OpenRequest const&, Path const&) override;
-  Result<std::vector<Entry>> entries() override;
+  Result<std::vector<DirectoryEntry>> list_entries() override;
 
   struct Name {
     std::string text;
     Ref<TmpfsInode> inode;
   };
   // The entries from a cookie on (cookies rise in the order of making), at most `max`.
-  std::vector<std::pair<uint64_t, Entry>> entries_from(uint64_t cookie, size_t max);
+  std::vector<std::pair<uint64_t, DirectoryEntry>> entries_from(uint64_t cookie, size_t max);
   uint64_t parent_number();
 
  private:

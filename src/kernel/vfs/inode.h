@@ -91,7 +91,9 @@ class Inode : public RefCounted {
   virtual Result<void> link(std::string_view, Inode& /*target*/) { return fail(Errno::Perm); }
   virtual Result<void> unlink(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
   virtual Result<void> rmdir(std::string_view, Inode& /*victim*/) { return fail(Errno::Perm); }
-  virtual Result<void> rename(std::string_view, Inode& /*new_directory*/, std::string_view, RenameMode) {
+  // `moved` is what old_name names here, `target` what new_name names there (null: nothing).
+  virtual Result<void> rename(std::string_view /*old_name*/, Inode& /*moved*/, Inode& /*new_directory*/,
+                              std::string_view /*new_name*/, Inode* /*target*/, RenameMode) {
     return fail(Errno::Perm);
   }
   // Told by the VFS after a rename: this inode now stands at (directory, name), instead of at (old_directory,
@@ -128,12 +130,12 @@ class Inode : public RefCounted {
   virtual Result<size_t> read_data(std::span<std::byte>, uint64_t /*offset*/) { return fail(Errno::Inval); }
   virtual Result<size_t> write_data(std::span<std::byte const>, uint64_t /*offset*/) { return fail(Errno::Inval); }
   virtual Result<void> set_times(timespec /*accessed*/, timespec /*modified*/) { return fail(Errno::Perm); }
-  struct Entry {
+  struct DirectoryEntry {
     std::string name;
     uint64_t inode = 0;
     unsigned char type = 0;  // DT_*
   };
-  virtual Result<std::vector<Entry>> entries() { return fail(Errno::NotDir); }
+  virtual Result<std::vector<DirectoryEntry>> list_entries() { return fail(Errno::NotDir); }
 
   // May a cached dentry of this inode still be used? Shared mounts ask the host again; false drops the dentry.
   virtual bool revalidate() { return true; }

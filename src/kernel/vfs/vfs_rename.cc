@@ -117,14 +117,15 @@ Result<void> Vfs::rename(Task& task, Path const& old_start, std::string_view old
   if (old_dentry->inode() == new_dentry->inode()) return {};  // two names of one file stay (rename(2))
   if (old_dentry->is_mountpoint() || new_dentry->is_mountpoint()) return fail(Errno::Busy);
 
+  Inode& moved = *old_dentry->inode();
   bool replaces_directory = new_dentry->is_directory() && mode != RenameMode::Exchange;
   if (replaces_directory) {
     Inode& victim = *new_dentry->inode();
     WriteLock victim_lock(victim.directory_lock());
-    TRY(old_directory.rename(from.name, new_directory, to.name, mode));
+    TRY(old_directory.rename(from.name, moved, new_directory, to.name, new_dentry->inode(), mode));
     victim.set_removed();
   } else {
-    TRY(old_directory.rename(from.name, new_directory, to.name, mode));
+    TRY(old_directory.rename(from.name, moved, new_directory, to.name, new_dentry->inode(), mode));
   }
   if (!new_dentry->is_negative() && mode != RenameMode::Exchange)
     new_dentry->inode()->on_name_removed(new_directory, to.name);

@@ -1,0 +1,91 @@
+#include "fs/overlay/overlay_inode.h"
+
+namespace cofferdam::fs::overlay {
+
+Result<Ref<FileSystem>> create(kernel::Vfs& vfs, Options options) {
+  if (options.lowers.empty() || !options.upper) return fail(Errno::Inval);
+  auto fs = make_ref<OverlayFileSystem>(vfs, std::move(options));
+  TRY(fs->initialize());
+  return Ref<FileSystem>(std::move(fs));
+}
+
+OverlayFileSystem::OverlayFileSystem(kernel::Vfs& vfs, Options options)
+    : options_(std::move(options)), device_(vfs.allocate_device()) {}
+
+Result<void> OverlayFileSystem::initialize() {
+  upper_root_ = options_.upper->root();
+  for (auto const& lower : options_.lowers) {
+    Ref<Inode> root = lower->root();
+    if (!root || !S_ISDIR(root->type())) return fail(Errno::NotDir);
+    lower_roots_.push_back(std::move(root));
+  }
+  return {};
+}
+
+Ref<Inode> OverlayFileSystem::root() {
+  auto a = lower_roots_.front()->attributes();
+  uint64_t number = a ? a->inode : 1;
+  return make_ref<OverlayInode>(*this, upper_root_, lower_roots_, Ref<OverlayInode>(), std::string_view(), number);
+}
+
+Result<struct statfs> OverlayFileSystem::statfs() {
+  auto s = TRY(options_.upper->statfs());
+  s.f_type = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
+  return s;
+}
+
+// The first lower layer's numbers stay; others get high bits of their layer, so that no two files share one.
+uint64_t OverlayFileSystem::number_of(Inode& layer_inode, uint64_t number) const {
+  constexpr int layer_shift = 48;
+  FileSystem const* fs = &layer_inode.file_system();
+  if (fs == options_.upper.get()) return number | (uint64_t{1} << layer_shift);
+  for (size_t i = 0; i < options_.lowers.size(); ++i)
+    if (options_.lowers[i].get() == fs) return i == 0 ? number : number | ((i + 1) << layer_shift);
+  return number;
+}
+
+Ref<OverlayInode> OverlayFileSystem::living(Inode const* layer_inode) {
+  MutexLock lock(mutex_);
+  auto it = living_.find(layer_inode);
+  if (it == living_.end() || !it->second->try_ref()) return {};
+  return Ref<OverlayInode>::adopt(it->second);
+}
+
+void OverlayFileSystem::note_living(Inode const* layer_inode, OverlayInode& inode) {
+  MutexLock lock(mutex_);
+  living_[layer_inode] = &inode;
+  inode.registered_ = true;
+}
+
+void OverlayFileSystem::forget(OverlayInode& inode) {
+  MutexLock lock(mutex_);
+  if (!inode.registered_) return;
+  auto forget_one = [&](Inode const* layer_inode) REQUIRES(mutex_) {
+    auto it = living_.find(layer_inode);
+    if (it != living_.end() && it->second == &inode) living_.erase(it);
+  };
+  if (inode.upper() != nullptr) forget_one(inode.upper());
+  for (auto const& lower : inode.lowers_) forget_one(lower.get());
+}
+
+void OverlayFileSystem::redirect(Inode& upper, std::vector<Ref<Inode>> lowers) {
+  MutexLock lock(mutex_);
+  redirects_[&upper] = {Ref<Inode>(&upper), std::move(lowers)};
+}
+
+std::vector<Ref<Inode>> OverlayFileSystem::redirected(Inode const* upper) {
+  MutexLock lock(mutex_);
+  auto it = redirects_.find(upper);
+  return it == redirects_.end() ? std::vector<Ref<Inode>>() : it->second.second;
+}
+
+void OverlayFileSystem::forget_redirect(Inode const* upper) {
+  std::pair<Ref<Inode>, std::vector<Ref<Inode>>> dropped;
+  MutexLock lock(mutex_);
+  auto it = redirects_.find(upper);
+  if (it == redirects_.end()) return;
+  dropped = std::move(it->second);
+  redirects_.erase(it);
+}
+
+}  // namespace cofferdam::fs::overlay
