@@ -1,5 +1,6 @@
 #include "fs/overlay/overlay_inode.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 
 #include <algorithm>
@@ -329,7 +330,7 @@ Result<void> OverlayInode::rename(std::string_view old_name, Inode& moved_inode,
   if (mode == RenameMode::Exchange) {
     TRY(prepare_move(*moved));
     TRY(prepare_move(*target));
-    return upper()->rename(old_name, *to->upper(), new_name, mode);
+    return upper()->rename(old_name, *moved->upper(), *to->upper(), new_name, target->upper(), mode);
   }
   if (target != nullptr && S_ISDIR(target->type_)) {
     if (!TRY(target->list_entries()).empty()) return fail(Errno::NotEmpty);
@@ -339,7 +340,7 @@ Result<void> OverlayInode::rename(std::string_view old_name, Inode& moved_inode,
   TRY(to->clear_whiteout(new_name));
   Ref<Inode> replaced;
   if (target != nullptr && target->upper() != nullptr) replaced = Ref<Inode>(target->upper());
-  TRY(upper()->rename(old_name, *to->upper(), new_name, RenameMode::Replace));
+  TRY(upper()->rename(old_name, *moved->upper(), *to->upper(), new_name, replaced.get(), RenameMode::Replace));
   if (replaced) fs_.forget_redirect(replaced.get());
   if (covers || mode == RenameMode::Whiteout) TRY(make_whiteout(old_name));
   return {};
