@@ -15,14 +15,10 @@
 #include "fs/dev/populate.h"
 #include "fs/devpts/devpts.h"
 #include "fs/host/host_file_system.h"
-#if __has_include("fs/overlay/overlay.h")
 #include "fs/overlay/overlay.h"
-#endif
 #include "fs/proc/proc.h"
 #include "fs/sys/sys.h"
-#if __has_include("fs/tmpfs/tmpfs.h")
 #include "fs/tmpfs/tmpfs.h"
-#endif
 #include "kernel/ipc/pipe.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
@@ -128,11 +124,7 @@ class TreeBuilder {
   Outcome<> mount_root() {
     bool const memory = config_.settings.overlay == Overlay::Memory;
     auto root = fs::host::create(kernel_.vfs(), std::move(descriptors_.root), {.exclusive = true, .source = "/"});
-#if __has_include("fs/overlay/overlay.h")
-    if (root && memory) root = fs::overlay::create(kernel_, *root);
-#else
-    if (memory) return refuse("the memory overlay is not in this build");
-#endif
+    if (root && memory) root = overlay_over(std::move(*root));
     if (!root)
       return refuse(
           fmt::format("cannot use '{}' as the root: {}", config_.spec.root.path, errno_text(root.error().code)));
@@ -140,6 +132,13 @@ class TreeBuilder {
         kernel_.vfs().attach(kernel_.root_mounts(), *root, std::nullopt, config_.spec.root.readonly ? MS_RDONLY : 0);
     if (!mount) return refuse(fmt::format("cannot mount the root: {}", errno_text(mount.error().code)));
     return {};
+  }
+
+  // Writes go to memory; the root directory itself keeps the lower one's owner and mode.
+  Result<Ref<FileSystem>> overlay_over(Ref<FileSystem> lower) {
+    auto a = TRY(lower->root()->attributes());
+    auto upper = TRY(fs::tmpfs::create(kernel_, {.mode = a.mode & 07777, .uid = a.uid, .gid = a.gid}));
+    return fs::overlay::create(kernel_.vfs(), {.upper = std::move(upper), .lowers = {std::move(lower)}});
   }
 
   Outcome<> mount_bind(oci::Mount const& m, gofer::DonatedMount& donated) {
@@ -227,9 +226,7 @@ class TreeBuilder {
 void register_modules(Kernel& kernel) {
   kernel.register_file_system(fs::proc::file_system_type());
   kernel.register_file_system(fs::sys::file_system_type());
-#if __has_include("fs/tmpfs/tmpfs.h")
   kernel.register_file_system(fs::tmpfs::file_system_type());
-#endif
   kernel.register_file_system(fs::devpts::file_system_type());
   dev::register_memory_devices(kernel);
   dev::register_terminal_devices(kernel);
