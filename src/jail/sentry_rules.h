@@ -129,6 +129,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_renameat2, "rename(2)"},
     {SYS_fchmod, "chmod(2)"},
     {SYS_fchmodat, "chmod(2)"},
+    {452 /* fchmodat2 */, "chmod(2) of the object itself, links not followed"},
     {SYS_fchown, "chown(2), owners of new files"},
     {SYS_fchownat, "chown(2), owners of new files"},
     {SYS_utimensat, "utimensat(2)"},
