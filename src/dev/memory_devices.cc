@@ -1,6 +1,5 @@
 #include "dev/memory_devices.h"
 
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -8,6 +7,7 @@
 #include <array>
 #include <memory>
 
+#include "host/random.h"
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
@@ -55,12 +55,6 @@ class RandomFile final : public MemoryDevice {
   Result<uint64_t> ioctl(Task&, uint32_t request, uint64_t argument) override;
 };
 
-Result<size_t> put_random(IoSink& sink, std::span<std::byte> chunk) {
-  ssize_t const got = ::getrandom(chunk.data(), chunk.size(), 0);
-  if (got < 0) return fail_host(errno);
-  return sink.put(chunk.first(static_cast<size_t>(got)));
-}
-
 Result<size_t> RandomFile::read(Task& task, IoSink& sink, uint64_t, IoOptions) {
   std::array<std::byte, 256> small;
   std::unique_ptr<std::byte[]> large;
@@ -72,7 +66,8 @@ Result<size_t> RandomFile::read(Task& task, IoSink& sink, uint64_t, IoOptions) {
   size_t total = 0;
   while (sink.remaining() != 0) {
     size_t const wanted = std::min(sink.remaining(), buffer.size());
-    Result<size_t> put = put_random(sink, buffer.first(wanted));
+    host::fill_random(buffer.first(wanted));
+    Result<size_t> const put = sink.put(buffer.first(wanted));
     if (!put) return total ? Result<size_t>(total) : put;
     total += *put;
     if (*put < wanted || task.signal_pending()) break;

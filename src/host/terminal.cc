@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,14 +13,6 @@ Result<abi::WindowSize> terminal_window_size(int fd) {
   winsize size{};
   if (::ioctl(fd, TIOCGWINSZ, &size) != 0) return fail_host(errno);
   return abi::WindowSize{size.ws_row, size.ws_col, size.ws_xpixel, size.ws_ypixel};
-}
-
-Result<void> make_terminal_raw(int fd) {
-  termios modes{};
-  if (::tcgetattr(fd, &modes) != 0) return fail_host(errno);
-  cfmakeraw(&modes);
-  if (::tcsetattr(fd, TCSANOW, &modes) != 0) return fail_host(errno);
-  return {};
 }
 
 Result<OwnedFd> make_wakeup() {

@@ -13,8 +13,6 @@ namespace cofferdam::host {
 
 // ENOTTY when it is none.
 Result<abi::WindowSize> terminal_window_size(int fd);
-// No echo, no line editing, no signals, no output processing: bytes pass as they are. The old modes are not kept.
-Result<void> make_terminal_raw(int fd);
 
 Result<OwnedFd> make_wakeup();  // an eventfd that does not block
 void ring_wakeup(int fd);

@@ -1,33 +1,30 @@
-// What the guest may learn of the host's hardware. Read by the assembly before the jail closes; the jailed sentry
-// cannot open the host's /proc and /sys.
+// What the guest may learn of the host's hardware. The files are opened before the jail closes, which costs next to
+// nothing, and read when a guest asks; they tell about the machine and cannot be written through these descriptors.
 #pragma once
 
-#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/ref.h"
+#include "host/fd.h"
 
 namespace cofferdam::kernel {
 
-// A CPU cache as /sys/devices/system/cpu/cpuN/cache/indexM tells it; texts without newlines, empty when unknown.
-struct CacheFacts {
-  std::string level, type, size, coherency_line_size, number_of_sets, ways_of_associativity, shared_cpu_list,
-      shared_cpu_map, physical_line_partition, id;
-};
-
-struct CpuFacts {
-  std::string cpuinfo;  // its paragraph of /proc/cpuinfo
-  std::string core_id, package_id, core_cpus_list, package_cpus_list;
-  std::vector<CacheFacts> caches;
-};
-
 struct HostFacts {
-  std::vector<CpuFacts> cpus;  // as many as the sandbox may use, at most
-  std::string huge_pages;      // /sys/kernel/mm/transparent_hugepage/enabled: "always [madvise] never"
-  std::string huge_page_size;  // …/hpage_pmd_size
-  std::string boot_id;         // /proc/sys/kernel/random/boot_id: made up, one for each sandbox
+  Ref<host::SharedFd> cpuinfo;         // /proc/cpuinfo
+  Ref<host::SharedFd> huge_pages;      // /sys/kernel/mm/transparent_hugepage/enabled
+  Ref<host::SharedFd> huge_page_size;  // …/hpage_pmd_size
 };
+// Those that are not there (no /sys) stay null.
+HostFacts open_host_facts();
 
-// max_cpus 0: all that the calling process may use.
-HostFacts read_host_facts(size_t max_cpus = 0);
+// The text of such a file without the last newline; empty when there is none.
+std::string read_host_fact(Ref<host::SharedFd> const&);
+
+// The paragraphs of /proc/cpuinfo for the first `count` CPUs, numbered from 0.
+std::vector<std::string> cpu_paragraphs(HostFacts const&, size_t count);
+// "core id" and the like of a paragraph; empty when it is not there.
+std::string_view cpu_field(std::string_view paragraph, std::string_view name);
 
 }  // namespace cofferdam::kernel

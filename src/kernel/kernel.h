@@ -66,7 +66,7 @@ class Kernel {
     std::string kernel_release;  // "6.12.0-cofferdam"
     bool strace = false;
     uint64_t memory_limit = 0;  // bytes that sysinfo and /proc/meminfo show; 0: the host's
-    HostFacts host_facts;       // read_host_facts(), before the jail closes
+    HostFacts host_facts;       // open_host_facts(), before the jail closes
   };
   static Result<std::unique_ptr<Kernel>> create(Options);
   ~Kernel();

@@ -75,7 +75,7 @@ Guest::Guest(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Guest::~Guest() = default;
 
 Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors& d,
-                                              std::unique_ptr<platform::Platform> platform) {
+                                              std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts) {
   std::unique_ptr<State> state(new State{.config = config});
   state->event = host::OwnedFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   state->root_fd = host::OwnedFd(::fcntl(d.root.get(), F_DUPFD_CLOEXEC, 3));
@@ -84,8 +84,9 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
                                 .dispatcher = syscalls::dispatcher(),
                                 .kernel_release = "6.12.0-cofferdam",
                                 .strace = config.settings.strace,
-                                .memory_limit = static_cast<uint64_t>(std::max<int64_t>(
-                                    0, config.spec.linux_config.resources.memory_limit.value_or(0)))});
+                                .memory_limit = static_cast<uint64_t>(
+                                    std::max<int64_t>(0, config.spec.linux_config.resources.memory_limit.value_or(0))),
+                                .host_facts = std::move(facts)});
   if (!kernel) return refuse(fmt::format("cannot start the kernel: {}", errno_text(kernel.error().code)));
   state->kernel = std::move(*kernel);
   state->kernel->uts().with([&](kernel::UtsNames& names) {

@@ -9,6 +9,7 @@
 #include "base/outcome.h"
 #include "container/protocol.h"
 #include "host/fd.h"
+#include "kernel/host_facts.h"
 #include "platform/platform.h"
 #include "sentry/config.h"
 
@@ -19,7 +20,7 @@ class Guest {
   // The kernel with the container's file tree; no process yet. Takes the mounts and standard descriptors out of
   // `descriptors`.
   static Outcome<std::unique_ptr<Guest>> create(Config const& config, Descriptors& descriptors,
-                                                std::unique_ptr<platform::Platform> platform);
+                                                std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts);
   ~Guest();
 
   // Runs the specification's process as init.

@@ -78,11 +78,12 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   for (size_t n = 1; n < donated.size(); ++n) d.binds.push_back(std::move(donated[n]));
   Jailed jailed;
   jailed.proc = ATTEMPT(jail::open_own_proc());
+  kernel::HostFacts facts = kernel::open_host_facts();
   ATTEMPT(jail::enter());
   auto built = ATTEMPT(build_platform(config.settings.platform, jailed.proc.get()));
   ATTEMPT(jail::close(built.host_calls,
                       config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill));
-  jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform)));
+  jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform), std::move(facts)));
   return jailed;
 }
 

@@ -1,9 +1,8 @@
 #include "fs/proc/memory_account.h"
 
-#include <sys/sysinfo.h>
-
 #include <algorithm>
 
+#include "host/system_facts.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_internal.h"
 
@@ -22,12 +21,9 @@ MemoryAccount memory_account(Kernel& kernel) {
   for (Ref<Task> const& task : tasks)
     if (Ref<MemoryManager> mm = task->mm()) account.anonymous += mm->address_space().resident_bytes();
   account.shared = kernel.memory_file().allocated_bytes();
-  uint64_t host_free = UINT64_MAX;
-  struct sysinfo host{};
-  if (sysinfo(&host) == 0) {
-    account.total = host.totalram * uint64_t{host.mem_unit};
-    host_free = (host.freeram + host.bufferram) * uint64_t{host.mem_unit};
-  }
+  host::MemoryFacts const host = host::memory_facts();
+  account.total = host.total_bytes;
+  uint64_t const host_free = host.total_bytes ? host.free_bytes : UINT64_MAX;
   if (uint64_t const limit = kernel.options().memory_limit; limit != 0 && (limit < account.total || account.total == 0))
     account.total = limit;
   uint64_t const used = std::min(account.anonymous + account.shared, account.total);

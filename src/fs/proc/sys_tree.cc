@@ -1,12 +1,13 @@
 // /proc/sys: what programs ask of the kernel's settings. Settings that the sentry does not have tell Linux's defaults
 // and cannot be written.
-#include <sys/random.h>
+#include <linux/capability.h>
+
+#include <span>
 
 #include <fmt/core.h>
 
-#include <linux/capability.h>
-
 #include "fs/proc/proc_file_system.h"
+#include "host/random.h"
 #include "kernel/kernel.h"
 
 namespace cofferdam::fs::proc {
@@ -15,17 +16,34 @@ using namespace kernel;
 
 namespace {
 
-Result<std::string> random_uuid(Task&) {
-  unsigned char b[16] = {};
-  if (getrandom(b, sizeof b, 0) != sizeof b) return fail(Errno::Io);
+std::string uuid_text(std::span<unsigned char, 16> b) {
   b[6] = static_cast<unsigned char>((b[6] & 0x0f) | 0x40);
   b[8] = static_cast<unsigned char>((b[8] & 0x3f) | 0x80);
   std::string text;
-  for (size_t i = 0; i < sizeof b; ++i) {
+  for (size_t i = 0; i < b.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
     text += fmt::format("{:02x}", static_cast<unsigned>(b[i]));
   }
   return text + "\n";
+}
+
+Result<std::string> random_uuid(Task&) {
+  unsigned char bytes[16];
+  host::fill_random(std::as_writable_bytes(std::span(bytes)));
+  return uuid_text(bytes);
+}
+
+// The same in every mount of a sandbox, and another in each sandbox: drawn from when it booted.
+std::string boot_id(Kernel& kernel) {
+  unsigned char bytes[16];
+  uint64_t state = static_cast<uint64_t>(kernel.boot_time_ns());
+  for (unsigned char& b : bytes) {  // splitmix64
+    uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    b = static_cast<unsigned char>(z >> 32);
+  }
+  return uuid_text(bytes);
 }
 
 PseudoTextFunction::Text uts_text(std::string UtsNames::* member) {
@@ -191,7 +209,7 @@ void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
   tree.fixed(at("kernel/version"), "#1 SMP PREEMPT_DYNAMIC\n");
   tree.text(at("kernel/threads-max"), 0444, &threads_max);
   tree.text(at("kernel/random/uuid"), 0444, &random_uuid);
-  tree.fixed(at("kernel/random/boot_id"), kernel.options().host_facts.boot_id + "\n");
+  tree.fixed(at("kernel/random/boot_id"), boot_id(kernel));
   tree.fixed(at("vm/mmap_min_addr"), fmt::format("{}\n", kernel.platform().min_address()));
   tree.text(at("fs/file-nr"), 0444, &file_nr);
   for (Fixed const& f : fixed_values) tree.fixed(at(f.path), fmt::format("{}\n", f.value));

@@ -24,9 +24,8 @@ uint64_t ticks(Nanoseconds ns) {
 
 Result<std::string> cpuinfo(Task& task) {
   std::string text;
-  std::vector<CpuFacts> const& cpus = task.kernel().options().host_facts.cpus;
-  size_t const count = std::min(cpus.size(), cpu_count(task.kernel()));
-  for (size_t i = 0; i < count; ++i) text += cpus[i].cpuinfo + "\n\n";
+  for (std::string const& cpu : cpu_paragraphs(task.kernel().options().host_facts, cpu_count(task.kernel())))
+    text += cpu + "\n\n";
   return text;
 }
 

@@ -42,35 +42,46 @@ std::string mask(size_t count) {
   return text;
 }
 
-void add_cache(Planter& plant, std::string const& at, CacheFacts const& c) {
-  plant.line(at + "/level", c.level);
-  plant.line(at + "/type", c.type);
-  plant.line(at + "/size", c.size);
-  plant.line(at + "/coherency_line_size", c.coherency_line_size);
-  plant.line(at + "/number_of_sets", c.number_of_sets);
-  plant.line(at + "/ways_of_associativity", c.ways_of_associativity);
-  plant.line(at + "/physical_line_partition", c.physical_line_partition);
-  plant.line(at + "/shared_cpu_list", c.shared_cpu_list);
-  plant.line(at + "/shared_cpu_map", c.shared_cpu_map);
-  plant.line(at + "/id", c.id);
+// Which CPUs agree with the first in a field of their paragraphs ("physical id"), and in a second one ("core id").
+std::string cpus_that_share(std::vector<std::string> const& cpus, size_t with, bool core_too) {
+  std::string text;
+  for (size_t i = 0; i < cpus.size(); ++i) {
+    bool const package = cpu_field(cpus[i], "physical id") == cpu_field(cpus[with], "physical id");
+    bool const core = cpu_field(cpus[i], "core id") == cpu_field(cpus[with], "core id");
+    if (package && (core || !core_too)) text += fmt::format("{}{}", text.empty() ? "" : ",", i);
+  }
+  return text;
 }
 
-void add_cpu(Planter& plant, size_t index, CpuFacts const& cpu) {
+void add_cpu(PseudoTreeBuilder& tree, Kernel& kernel, size_t index, size_t count) {
   std::string const at = fmt::format("devices/system/cpu/cpu{}", index);
-  if (index != 0) plant.line(at + "/online", "1");
-  plant.line(at + "/topology/core_id", cpu.core_id);
-  plant.line(at + "/topology/physical_package_id", cpu.package_id);
-  plant.line(at + "/topology/core_cpus_list", cpu.core_cpus_list);
-  plant.line(at + "/topology/thread_siblings_list", cpu.core_cpus_list);
-  plant.line(at + "/topology/package_cpus_list", cpu.package_cpus_list);
-  plant.line(at + "/topology/core_siblings_list", cpu.package_cpus_list);
-  for (size_t i = 0; i < cpu.caches.size(); ++i)
-    add_cache(plant, fmt::format("{}/cache/index{}", at, i), cpu.caches[i]);
+  auto fact = [&](std::string_view name, std::function<std::string(std::vector<std::string> const&)> of) {
+    auto text = [&kernel, index, count, of = std::move(of)](Task&) -> Result<std::string> {
+      std::vector<std::string> const cpus = cpu_paragraphs(kernel.options().host_facts, count);
+      return (index < cpus.size() ? of(cpus) : std::string("0")) + "\n";
+    };
+    tree.text(fmt::format("{}/topology/{}", at, name), 0444, std::move(text), {}, page);
+  };
+  auto field = [index](char const* name) {
+    return [index, name](std::vector<std::string> const& cpus) {
+      std::string_view const value = cpu_field(cpus[index], name);
+      return value.empty() ? std::string("0") : std::string(value);
+    };
+  };
+  auto shared = [index](bool core) {
+    return [index, core](std::vector<std::string> const& cpus) { return cpus_that_share(cpus, index, core); };
+  };
+  fact("core_id", field("core id"));
+  fact("physical_package_id", field("physical id"));
+  fact("core_cpus_list", shared(true));
+  fact("thread_siblings_list", shared(true));
+  fact("package_cpus_list", shared(false));
+  fact("core_siblings_list", shared(false));
+  if (index != 0) tree.fixed(at + "/online", "1\n", 0444, page);
 }
 
-void add_cpus(Planter& plant, Kernel& kernel) {
+void add_cpus(Planter& plant, PseudoTreeBuilder& tree, Kernel& kernel) {
   size_t const count = static_cast<size_t>(std::max(1, kernel.platform().cpu_count()));
-  std::vector<CpuFacts> const& facts = kernel.options().host_facts.cpus;
   std::string const base = "devices/system/cpu";
   for (std::string_view name : {"/online", "/possible", "/present"}) plant.line(base + std::string(name), range(count));
   plant.line(base + "/offline", "\n");
@@ -78,7 +89,7 @@ void add_cpus(Planter& plant, Kernel& kernel) {
   plant.line(base + "/isolated", "\n");
   plant.line(base + "/smt/active", "0");
   plant.line(base + "/smt/control", "notsupported");
-  for (size_t i = 0; i < count; ++i) add_cpu(plant, i, i < facts.size() ? facts[i] : CpuFacts{});
+  for (size_t i = 0; i < count; ++i) add_cpu(tree, kernel, i, count);
 }
 
 void add_node(Planter& plant, PseudoTreeBuilder& tree, Kernel& kernel) {
@@ -93,10 +104,15 @@ void add_node(Planter& plant, PseudoTreeBuilder& tree, Kernel& kernel) {
     tree.symlink(fmt::format("{}/node0/cpu{}", base, i), fmt::format("../../cpu/cpu{}", i));
 }
 
-void add_huge_pages(Planter& plant, HostFacts const& facts) {
+void add_huge_pages(Planter& plant, PseudoTreeBuilder& tree, HostFacts const& facts) {
   std::string const base = "kernel/mm/transparent_hugepage";
-  plant.line(base + "/enabled", facts.huge_pages);
-  plant.line(base + "/hpage_pmd_size", facts.huge_page_size);
+  auto fact = [&](std::string_view name, Ref<host::SharedFd> const& fd) {
+    if (!fd) return;
+    auto text = [fd](Task&) -> Result<std::string> { return read_host_fact(fd) + "\n"; };
+    tree.text(fmt::format("{}/{}", base, name), 0444, std::move(text), {}, page);
+  };
+  fact("enabled", facts.huge_pages);
+  fact("hpage_pmd_size", facts.huge_page_size);
   plant.line(base + "/defrag", "always defer defer+madvise [madvise] never");
   plant.line(base + "/shmem_enabled", "always within_size advise [never] deny force");
   plant.line(base + "/use_zero_page", "1");
@@ -142,9 +158,9 @@ class SysFileSystem final : public PseudoFileSystem {
                                   "dev/char", "devices/system", "devices/virtual", "firmware", "fs/cgroup",
                                   "hypervisor", "kernel/mm", "kernel/security", "module", "power"})
       plant.directory(name);
-    add_cpus(plant, kernel());
+    add_cpus(plant, tree, kernel());
     add_node(plant, tree, kernel());
-    add_huge_pages(plant, kernel().options().host_facts);
+    add_huge_pages(plant, tree, kernel().options().host_facts);
     add_loopback(plant);
     return tree.root();
   }

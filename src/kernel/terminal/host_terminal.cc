@@ -100,9 +100,6 @@ Result<std::unique_ptr<HostTerminal>> HostTerminal::attach(Ref<Pty> pty, Ref<Fil
   state->in = std::move(in);
   state->separate_out = std::move(out);
   state->wakeup = TRY(host::make_wakeup());
-  // No terminal, or one whose modes only the caller may change: then the caller has to.
-  (void)host::make_terminal_raw(state->in.get());
-  if (state->separate_out) (void)host::make_terminal_raw(state->out());
   state->follows_window = host::terminal_window_size(state->out()).has_value();
   state->follow_window();
   state->pty->queue(Pty::Side::Master).add(*state, EPOLLIN | EPOLLOUT);
