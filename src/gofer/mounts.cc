@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,7 +32,7 @@ constexpr std::string_view host_file_systems[] = {
     "tracefs",   "pstore", "bpf",        "mqueue", "hugetlbfs",   "configfs", "fusectl",    "efivarfs",
     "selinuxfs", "autofs", "rpc_pipefs", "nfsd",   "binfmt_misc", "binder",   "resctrl"};
 
-struct MountPoint {
+struct HostMount {
   std::string path;
   bool speaks_of_host;
 };
@@ -58,13 +60,13 @@ std::string_view field(std::string_view line, size_t index) {
   return line.substr(0, line.find(' '));
 }
 
-Outcome<std::vector<MountPoint>> mount_points() {
+Outcome<std::vector<HostMount>> mount_points() {
   host::OwnedFd fd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
   if (!fd) return refuse(fmt::format("cannot read /proc/self/mountinfo: {}", strerror(errno)));
   std::string text;
   char buffer[4096];
   for (ssize_t n; (n = ::read(fd.get(), buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
-  std::vector<MountPoint> out;
+  std::vector<HostMount> out;
   std::string_view rest = text;
   while (!rest.empty()) {
     size_t end = rest.find('\n');
@@ -113,16 +115,52 @@ Outcome<DonatedMount> donate(MountRequest const& request) {
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (request.readonly ? MOUNT_ATTR_RDONLY : 0);
   if (::syscall(SYS_mount_setattr, tree.get(), "", AT_EMPTY_PATH | recursive, &attributes, sizeof attributes) != 0)
     return failed("mount_setattr");
+  if (S_ISREG(st.st_mode)) {
+    // directfs reads and writes a single file through the descriptor itself.
+    std::string path = fmt::format("/proc/self/fd/{}", tree.get());
+    host::OwnedFd file(::open(path.c_str(), (request.readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    if (!file && !request.readonly) file = host::OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return failed("open");
+    tree = std::move(file);
+  }
   return DonatedMount{std::move(tree), S_ISDIR(st.st_mode)};
 }
 
 }  // namespace
 
+void make_mount_points(std::string const& root, std::vector<MountPoint> const& points) {
+  host::OwnedFd base(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!base) return;
+  auto open_inside = [&](std::string const& path, uint64_t flags) {
+    open_how how{};
+    how.flags = flags | O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    return host::OwnedFd(static_cast<int>(::syscall(SYS_openat2, base.get(), path.c_str(), &how, sizeof how)));
+  };
+  for (auto& point : points) {
+    if (open_inside(point.path, 0)) continue;
+    for (size_t at = 0; at != std::string::npos && at < point.path.size();) {
+      size_t end = point.path.find('/', at + 1);
+      std::string prefix = point.path.substr(0, end), parent_path = point.path.substr(0, at);
+      std::string name = prefix.substr(at + 1);
+      bool last = end == std::string::npos;
+      at = end;
+      if (name.empty() || open_inside(prefix, 0)) continue;
+      host::OwnedFd parent = open_inside(parent_path.empty() ? "/" : parent_path, O_DIRECTORY);
+      if (!parent) break;
+      if (last && !point.directory)
+        (void)::mknodat(parent.get(), name.c_str(), S_IFREG | 0644, 0);
+      else
+        (void)::mkdirat(parent.get(), name.c_str(), 0755);
+    }
+  }
+}
+
 Outcome<std::vector<DonatedMount>> donate_mounts(std::vector<MountRequest> const& requests) {
   // Nothing that is done here may travel back to the host's mount table.
   if (mount(nullptr, "/", nullptr, ms_rec | ms_private, nullptr) != 0)
     return refuse(fmt::format("cannot make the sandbox's mounts private: {}", strerror(errno)));
-  std::vector<MountPoint> const points = ATTEMPT(mount_points());
+  std::vector<HostMount> const points = ATTEMPT(mount_points());
   std::vector<std::string> sources;
   for (auto& request : requests) {
     char* real = ::realpath(request.source.c_str(), nullptr);

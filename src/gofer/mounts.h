@@ -28,4 +28,13 @@ struct DonatedMount {
 // empty directories. In the order of the requests.
 Outcome<std::vector<DonatedMount>> donate_mounts(std::vector<MountRequest> const& requests);
 
+struct MountPoint {
+  std::string path;  // in the container, absolute
+  bool directory = true;
+};
+
+// Makes what is missing of these in a root that the container itself will see read-only. Symlinks are followed within
+// the root. What cannot be made is left: mounting there fails with its own message.
+void make_mount_points(std::string const& root, std::vector<MountPoint> const& points);
+
 }  // namespace cofferdam::gofer

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,21 @@ Outcome<> bind_to_command(Descriptors const& d) {
   return {};
 }
 
+// runc makes mount points in the root before it makes that read-only.
+void make_mount_points(Config const& config, std::vector<gofer::MountRequest> const& mounts) {
+  if (!config.spec.root.readonly || config.settings.overlay != Overlay::None) return;
+  std::vector<gofer::MountPoint> points;
+  size_t bind = 0;
+  for (auto& m : config.spec.mounts) {
+    struct stat st{};
+    bool directory = !is_bind(m) || ::stat(mounts[++bind].source.c_str(), &st) != 0 || S_ISDIR(st.st_mode);
+    // What lies below another mount is made in that one.
+    bool below = std::ranges::any_of(points, [&](auto& p) { return m.destination.starts_with(p.path + "/"); });
+    if (!below) points.push_back({m.destination, directory});
+  }
+  gofer::make_mount_points(config.spec.root.path, points);
+}
+
 struct Jailed {
   std::unique_ptr<Guest> guest;
   host::OwnedFd proc;
@@ -73,6 +89,7 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   auto message = ATTEMPT(hear(d.startup.get()));
   if (message.word != Word::Go) return refuse("unexpected word on the startup channel");
   ATTEMPT(bind_to_command(d));
+  make_mount_points(config, mounts);
   auto donated = ATTEMPT(gofer::donate_mounts(mounts));
   d.root = std::move(donated.front().fd);
   for (size_t n = 1; n < donated.size(); ++n) d.binds.push_back(std::move(donated[n]));
