@@ -95,7 +95,8 @@ Outcome<> cover(std::string const& path) {
   return {};
 }
 
-Outcome<DonatedMount> donate(MountRequest const& request) {
+// own_fds: /proc/self/fd, opened before that is covered.
+Outcome<DonatedMount> donate(MountRequest const& request, int own_fds) {
   auto failed = [&](std::string_view step) {
     return refuse(fmt::format("cannot give '{}' to the container: {}: {}", request.source, step, strerror(errno)));
   };
@@ -117,9 +118,9 @@ Outcome<DonatedMount> donate(MountRequest const& request) {
     return failed("mount_setattr");
   if (S_ISREG(st.st_mode)) {
     // directfs reads and writes a single file through the descriptor itself.
-    std::string path = fmt::format("/proc/self/fd/{}", tree.get());
-    host::OwnedFd file(::open(path.c_str(), (request.readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC));
-    if (!file && !request.readonly) file = host::OwnedFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    std::string name = fmt::format("{}", tree.get());
+    host::OwnedFd file(::openat(own_fds, name.c_str(), (request.readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    if (!file && !request.readonly) file = host::OwnedFd(::openat(own_fds, name.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file) return failed("open");
     tree = std::move(file);
   }
@@ -161,6 +162,7 @@ Outcome<std::vector<DonatedMount>> donate_mounts(std::vector<MountRequest> const
   if (mount(nullptr, "/", nullptr, ms_rec | ms_private, nullptr) != 0)
     return refuse(fmt::format("cannot make the sandbox's mounts private: {}", strerror(errno)));
   std::vector<HostMount> const points = ATTEMPT(mount_points());
+  host::OwnedFd own_fds(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   std::vector<std::string> sources;
   for (auto& request : requests) {
     char* real = ::realpath(request.source.c_str(), nullptr);
@@ -175,14 +177,14 @@ Outcome<std::vector<DonatedMount>> donate_mounts(std::vector<MountRequest> const
         points, [&](auto& p) { return p.speaks_of_host && (p.path == sources[n] || below(sources[n], p.path)); });
   };
   for (size_t n = 0; n < requests.size(); ++n)
-    if (named(n)) out[n] = ATTEMPT(donate(requests[n]));
+    if (named(n)) out[n] = ATTEMPT(donate(requests[n], own_fds.get()));
   for (auto& point : points) {
     bool reachable = false;
     for (size_t n = 0; n < requests.size(); ++n) reachable |= !out[n].fd && below(point.path, sources[n]);
     if (point.speaks_of_host && reachable) ATTEMPT(cover(point.path));
   }
   for (size_t n = 0; n < requests.size(); ++n)
-    if (!out[n].fd) out[n] = ATTEMPT(donate(requests[n]));
+    if (!out[n].fd) out[n] = ATTEMPT(donate(requests[n], own_fds.get()));
   return out;
 }
 
