@@ -117,9 +117,9 @@ class Socket : public File {
   int const domain_, type_, protocol_;
   uid_t const owner_uid_;
   gid_t const owner_gid_;
-  std::atomic<int64_t> receive_timeout_ns_{0}, send_timeout_ns_{0};  // 0: none
-  std::atomic<int> receive_low_water_{1}, priority_{0}, mark_{0}, linger_seconds_{0};
-  std::atomic<uint32_t> flag_options_{0};  // bit n: the on/off option number n
+  std::atomic<int64_t> receive_timeout_ns_{0}, send_timeout_ns_{0};                     // 0: none
+  std::atomic<int> receive_low_water_{1}, priority_{0}, mark_{0}, linger_seconds_{-1};  // negative: off
+  std::atomic<uint64_t> flag_options_{0};  // bit n: the on/off option number n
 };
 
 class SocketFamily {
@@ -135,8 +135,5 @@ class SocketFamily {
 
 // Null when the file is no socket.
 Socket* socket_of(File&);
-
-// MSG_CMSG_CLOEXEC of recvmsg(2).
-inline constexpr int receive_close_on_exec = 0x40000000;
 
 }  // namespace cofferdam::kernel
