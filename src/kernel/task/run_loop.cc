@@ -58,7 +58,8 @@ bool handle_work(Task& task) {
     }
     if (pending & work::credentials) refresh_facts(task);
     if (pending & work::timer) task.clear_work(work::timer);
-    bool call_to_resolve = task.implementation().interrupted.has_value() || task.implementation().saved_mask.has_value();
+    bool call_to_resolve =
+        task.implementation().interrupted.has_value() || task.implementation().saved_mask.has_value();
     if ((pending & work::signals) || call_to_resolve) {
       deliver_pending_signals(task);
       if (task.pending_work() & (work::kill | work::stop)) continue;
@@ -111,7 +112,18 @@ void handle(Task& task, platform::Fault const& fault) {
   task.force_signal(info);
 }
 
-void handle(Task&, platform::Interrupted const&) {}
+// A futex wait that the host served and that was cut short ends as if it had come here: with a timeout it is made again
+// only when no handler runs, without one as the handler's flags say.
+void handle(Task& task, platform::Interrupted const& stop) {
+  if (!stop.futex_wait_cut) return;
+  auto registers = task.context().registers();
+  bool has_timeout = registers.r10 != 0;
+  task.implementation().interrupted =
+      InterruptedCall{registers.rax, has_timeout ? Errno::RestartNoHand : Errno::RestartSys};
+  registers.rip += 2;
+  registers.rax = static_cast<uint64_t>(-EINTR);
+  task.context().set_registers(registers);
+}
 
 void handle(Task& task, platform::Died const& died) {
   log::debug("task {}: its host thread is gone (signal {})", task.tid(), died.signal);

@@ -177,6 +177,17 @@ Result<void> TrapAddressSpace::mincore(uint64_t address, uint64_t length, std::s
   });
 }
 
+// All the CPU time to the nanosecond: /proc counts user and system time in ticks of 10 ms.
+static std::chrono::nanoseconds cpu_time(Shared& shared, pid_t pid, pid_t thread) {
+  if (thread != 0)
+    return std::chrono::nanoseconds(
+        std::strtoll(read_small_file(shared, fmt::format("{}/task/{}/schedstat", pid, thread)).c_str(), nullptr, 10));
+  timespec t{};
+  clockid_t const clock = static_cast<clockid_t>((~static_cast<unsigned>(pid) << 3) | 2);
+  if (::clock_gettime(clock, &t) != 0) return {};
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
 AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread) {
   std::string const base = thread == 0 ? fmt::format("{}/", pid) : fmt::format("{}/task/{}/", pid, thread);
   AddressSpace::Usage usage{};
@@ -197,6 +208,15 @@ AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread) {
   usage.major_faults = fields[9];
   usage.user = tick * fields[11];
   usage.system = tick * fields[12];
+  // The exact sum, divided as the ticks were (as Linux's cputime_adjust does).
+  if (auto const exact = cpu_time(shared, pid, thread); exact.count() > 0) {
+    uint64_t const ticks = fields[11] + fields[12];
+    usage.system =
+        ticks ? std::chrono::nanoseconds(static_cast<int64_t>(
+                    static_cast<double>(exact.count()) * static_cast<double>(fields[12]) / static_cast<double>(ticks)))
+              : std::chrono::nanoseconds(0);
+    usage.user = exact - usage.system;
+  }
   std::string const status = read_small_file(shared, base + "status");
   usage.voluntary_switches = status_field(status, "\nvoluntary_ctxt_switches:");
   usage.involuntary_switches = status_field(status, "\nnonvoluntary_ctxt_switches:");
