@@ -273,7 +273,8 @@ void TrapContext::set_facts(Facts const& facts) {
   f.euid = facts.euid;
   f.gid = facts.gid;
   f.egid = facts.egid;
-  f.flags = facts.answer_natively ? stub::facts_valid | stub::native_futex : 0;
+  // Futexes are the host's in any case: nobody else could wait on guest memory.
+  f.flags = facts.answer_natively ? stub::facts_valid | stub::native_futex : stub::native_futex;
 }
 
 }  // namespace cofferdam::platform::trap

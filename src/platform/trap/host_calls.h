@@ -47,6 +47,7 @@ inline constexpr std::array host_calls = {
     HostCall{SYS_openat, -1, 0, 0, "/proc/PID/{mem,stat,status,statm,pagemap} below the donated proc descriptor"},
     HostCall{SYS_sched_setaffinity, -1, 0, 0,
              "the guest's own affinity; placement of the sentry's thread next to its guest thread"},
+    HostCall{SYS_clock_getres, -1, 0, 0, "the same: the C library asks whether a process has such a clock"},
     HostCall{SYS_clock_gettime, -1, 0, 0, "CPU time of a stub that does not obey an interrupt"},
 };
 
