@@ -4,6 +4,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
+#include "socket/unix/register.h"
 #include "socket/unix/socket.h"
 
 namespace cofferdam::unix_sockets {

@@ -14,10 +14,6 @@
 #include "kernel/ipc/socket.h"
 #include "socket/unix/endpoint.h"
 
-namespace cofferdam::kernel {
-class Kernel;
-}
-
 namespace cofferdam::unix_sockets {
 
 class Family final : public kernel::SocketFamily {
@@ -64,7 +60,5 @@ class Family final : public kernel::SocketFamily {
   std::vector<Ref<kernel::File>> graves_ GUARDED_BY(graves_mutex_);
   bool digging_ GUARDED_BY(graves_mutex_) = false;
 };
-
-void register_family(kernel::Kernel&);
 
 }  // namespace cofferdam::unix_sockets
