@@ -58,12 +58,18 @@ Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
   return n;
 }
 
+// A write by somebody else takes set-user-ID off (inode(7)); mostly one look at the inode's mode.
+Result<void> strip_privileges(Task& task, File& file) {
+  return file.inode() ? task.kernel().vfs().strip_privileges(task, *file.inode()) : Result<void>();
+}
+
 Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
   if (!file.seekable()) return file.write(task, source, 0, options_of(file));
   MutexLock lock(file.position_lock);
   IoOptions options = options_of(file);
   if (options.append) file.position = TRY(file.attributes()).size;
   TRY(check_file_size_limit(task, file, file.position));
+  TRY(strip_privileges(task, file));
   size_t n = TRY(file.write(task, source, file.position, options));
   if (options.append) {
     file.position = TRY(file.attributes()).size;
@@ -83,6 +89,7 @@ Result<size_t> write_positioned(Task& task, File& file, IoSource& source, int64_
   if (offset < 0) return fail(Errno::Inval);
   if (!file.seekable()) return fail(Errno::SPipe);
   TRY(check_file_size_limit(task, file, static_cast<uint64_t>(offset)));
+  TRY(strip_privileges(task, file));
   return file.write(task, source, static_cast<uint64_t>(offset), options);
 }
 

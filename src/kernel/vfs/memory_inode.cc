@@ -75,7 +75,10 @@ class MemoryFileHandle final : public File {
     return target;
   }
 
-  MemoryInode& memory_inode() const { return *inode_; }
+  Result<uint64_t> seals() override { return inode_->data()->seals(); }
+  Result<void> add_seals(Task&, uint32_t more) override {
+    return writable() ? inode_->data()->add_seals(more) : fail(Errno::Perm);
+  }
 
  private:
   Ref<MemoryInode> inode_;
@@ -268,19 +271,6 @@ Result<Ref<File>> create_memfd(Kernel& kernel, Credentials const& who, std::stri
   inode->set_data(std::make_unique<MemoryData>(kernel.memory_file(), Ref<PageBudget>(), seals));
   Path path = vfs.detached_path(inode, "memfd:" + name);
   return Ref<File>(make_ref<MemoryFileHandle>(std::move(path), O_RDWR, std::move(inode)));
-}
-
-Result<uint32_t> get_seals(File& file) {
-  auto* handle = dynamic_cast<MemoryFileHandle*>(&file);
-  if (handle == nullptr) return fail(Errno::Inval);
-  return handle->memory_inode().data()->seals();
-}
-
-Result<void> add_seals(File& file, uint32_t seals) {
-  auto* handle = dynamic_cast<MemoryFileHandle*>(&file);
-  if (handle == nullptr) return fail(Errno::Inval);
-  if (!file.writable()) return fail(Errno::Perm);
-  return handle->memory_inode().data()->add_seals(seals);
 }
 
 }  // namespace cofferdam::kernel

@@ -65,8 +65,4 @@ class MemoryInode : public Inode {
 // implies it and takes the executable bits away.
 Result<Ref<File>> create_memfd(Kernel&, Credentials const&, std::string const& name, unsigned flags);
 
-// fcntl(2) F_GET_SEALS, F_ADD_SEALS. EINVAL for files that know no seals, EPERM, EBUSY.
-Result<uint32_t> get_seals(File&);
-Result<void> add_seals(File&, uint32_t seals);
-
 }  // namespace cofferdam::kernel
