@@ -211,6 +211,35 @@ TEST_F(TrapTest, copies_and_queued_copies) {
   EXPECT_EQ(p.context->load32(data_address).value(), 0u);
 }
 
+TEST_F(TrapTest, host_files_are_read_and_written) {
+  auto p = start(touch());
+  Registers r = p.context->registers();
+  r.rdi = data_address;
+  p.context->set_registers(r);
+  auto& c = *p.context;
+  ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
+  int const fd = ::memfd_create("file", MFD_CLOEXEC);
+  std::vector<char> text(200000, 'x');
+  ASSERT_EQ(::pwrite(fd, text.data(), text.size(), 0), static_cast<ssize_t>(text.size()));
+  EXPECT_EQ(c.host_read(fd, data_address + 8, 100, 0).value(), 100u);
+  c.set_syscall_result(100);
+  ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
+  EXPECT_EQ(c.load32(data_address + 104).value(), 0x78787878u);
+  EXPECT_EQ(c.load32(data_address + 108).value(), 0u);
+  EXPECT_EQ(c.host_write(fd, data_address, 8, 0).value(), 8u);
+  EXPECT_EQ(::pread(fd, text.data(), 4, 0), 4);
+  EXPECT_EQ(text[0], 7);
+  // Where memory ends.
+  EXPECT_EQ(c.host_write(fd, data_address + data_size - 10, 100, 0).value(), 10u);
+  EXPECT_EQ(c.host_write(fd, 0x3000, 100, 0).error(), Errno::Fault);
+  EXPECT_EQ(c.host_read(fd, data_address, text.size(), 0).value(), data_size);
+  EXPECT_EQ(c.host_read(fd, data_address + data_size - 10, 100, 0).value(), 100u);
+  c.set_syscall_result(100);
+  ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
+  EXPECT_EQ(c.host_read(-1, data_address, 10, 0).error(), Errno::BadF);
+  ::close(fd);
+}
+
 TEST_F(TrapTest, memory_calls) {
   auto p = start(touch());
   auto& c = *p.context;

@@ -169,6 +169,19 @@ Stop TrapContext::died() {
   return Died{process().dead() ? process().death_signal() : SIGKILL};
 }
 
+// A queued copy_out met memory that the guest cannot write: the call's result says so.
+void TrapContext::settle_failed_copies() {
+  if (!in_syscall_) return;
+  for (size_t i = 0; i < queued_.size(); ++i) {
+    uint64_t const left = area_->control().ops[i].result;
+    if (left == 0 || queued_[i].length == 0) continue;
+    bool const some = queued_[i].shortens_result && left < queued_[i].length;
+    set_result(some ? queued_[i].length - left : static_cast<uint64_t>(-EFAULT));
+    return;
+  }
+  set_result(static_cast<uint64_t>(-EFAULT));
+}
+
 Stop TrapContext::run() {
   for (;;) {
     if (dead_) return died();
@@ -190,8 +203,7 @@ Stop TrapContext::run() {
       if (auto stop = decode()) return *stop;
       continue;
     }
-    // A queued copy_out met memory that the guest cannot write.
-    if (in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
+    settle_failed_copies();
   }
 }
 

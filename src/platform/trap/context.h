@@ -85,6 +85,7 @@ class TrapContext final : public Context {
   // Nothing: run on, the stop was the platform's own business.
   std::optional<Stop> decode();
   Stop died();
+  void settle_failed_copies();
   uint32_t peer_cpu() { return area_->control().cpu & 0xfff; }
 
   // --- memory (context_memory.cc)
@@ -132,6 +133,7 @@ class TrapContext final : public Context {
   struct QueuedCopy {
     uint64_t address;
     size_t length, bounce_offset;
+    bool shortens_result = false;  // a fault in its midst makes the result the count of bytes copied
   };
   std::array<QueuedCopy, stub::max_ops> queued_{};
   size_t queue_bytes_ = 0;

@@ -206,6 +206,13 @@ Result<size_t> TrapContext::host_read(int host_fd, uint64_t address, size_t n, i
                                     : ::read(host_fd, stage().data(), chunk);
     if (got < 0 && done == 0) return fail_host(errno);
     if (got <= 0) break;
+    if (done == 0 && in_syscall_ && (static_cast<size_t>(got) < chunk || chunk == n) &&
+        is_guest_range(address, static_cast<size_t>(got))) {
+      // All there is: it lands with the resume. If memory ends early, so does the result.
+      TRY(stage_out(address, static_cast<size_t>(got)));
+      if (op_count_ != 0) queued_[op_count_ - 1].shortens_result = true;
+      return static_cast<size_t>(got);
+    }
     size_t const put = copy_out_partial(address + done, stage().first(static_cast<size_t>(got)));
     done += put;
     if (put != static_cast<size_t>(got)) {
