@@ -52,6 +52,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_getuid, "owner of what rootless containers create"},
     {SYS_prctl, {is(0, PR_SET_NAME)}, "threads carry names for people who look at the host"},
     {SYS_prctl, {is(0, PR_SET_PDEATHSIG), is(1, 0)}, "a detached sandbox outlives the command that made it"},
+    {SYS_prctl, {is(0, PR_SET_TIMERSLACK), is(1, 1)}, "the timer thread wakes on time"},
 
     // Signals of its own.
     {SYS_rt_sigaction, "abort and the platform's handlers"},
