@@ -51,6 +51,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_umask, "directfs creates files with the mode that the guest's umask left"},
     {SYS_getuid, "owner of what rootless containers create"},
     {SYS_prctl, {is(0, PR_SET_NAME)}, "threads carry names for people who look at the host"},
+    {SYS_prctl, {is(0, PR_SET_TIMERSLACK), is(1, 1)}, "the timer thread wakes on time"},
     {SYS_prctl, {is(0, PR_SET_PDEATHSIG), is(1, 0)}, "a detached sandbox outlives the command that made it"},
     {SYS_prctl, {is(0, PR_SET_TIMERSLACK), is(1, 1)}, "the timer thread wakes on time"},
 

@@ -225,7 +225,7 @@ bool process_group_is_orphaned(PidNamespace& pids, ProcessGroup const& group, Th
                                ProcessLocked const& lock) {
   for (auto const& member : pids.groups_of(group, lock)) {
     auto const& m = member->implementation();
-    if (member == leaving || m.zombie || m.parent == nullptr || m.parent->tgid() == 1) continue;
+    if (member == leaving || m.zombie || m.parent == nullptr) continue;
     auto parent_group = m.parent->process_group(lock);
     if (parent_group && parent_group.get() != &group && parent_group->session().id() == group.session().id())
       return false;
