@@ -16,6 +16,8 @@ constexpr uint64_t eflags_trap = 0x100, eflags_direction = 0x400, eflags_resume 
 // What sigreturn takes from the frame (FIX_EFLAGS of Linux): AC OF DF TF SF ZF AF PF CF RF.
 constexpr uint64_t eflags_restorable = 0x40000 | 0x800 | 0x400 | 0x100 | 0x80 | 0x40 | 0x10 | 0x4 | 0x1 | 0x10000;
 constexpr uint16_t user_code_segment = 0x33, user_data_segment = 0x2b;
+// Handlers may interrupt the vDSO, which lies above what guests map.
+constexpr uint64_t canonical_end = uint64_t{1} << 47;
 constexpr uint64_t minimum_stack = 2048;  // MINSIGSTKSZ
 
 bool is_on_stack(SignalStack const& s, uint64_t stack_pointer) {
@@ -115,8 +117,7 @@ Result<void> restore_frame(Task& task) {
   // The guest runs 64-bit code in flat segments and nothing else.
   if ((context.machine.cs | 3) != user_code_segment) return fail(Errno::Fault);
   if ((context.flags & flags_strict_ss) && (context.machine.ss | 3) != user_data_segment) return fail(Errno::Fault);
-  uint64_t limit = task.kernel().platform().user_limit();
-  if (context.machine.rip >= limit) return fail(Errno::Fault);
+  if (context.machine.rip >= canonical_end) return fail(Errno::Fault);
   TRY(restore_xstate(task, context.machine.fpstate));
   restore_registers(registers, context.machine);
   task.context().set_registers(registers);
