@@ -80,9 +80,6 @@ void disassociate_terminal(ThreadGroup&, ProcessLocked const&);
 Ref<Terminal> controlling_terminal(Task&);
 Ref<Terminal> controlling_terminal(ThreadGroup const&, ProcessLocked const&);
 
-// Has no member a parent in the same session but another group? Then it is orphaned: nobody could continue it
-// (credentials(7)).
-bool is_orphaned(ProcessGroup const&, Kernel&, ProcessLocked const&);
 // A kernel-made signal to every process of a group.
 void signal_group(ProcessGroup const&, int signal, Kernel&, ProcessLocked const&);
 

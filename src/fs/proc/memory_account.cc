@@ -21,13 +21,11 @@ MemoryAccount memory_account(Kernel& kernel) {
   for (Ref<Task> const& task : tasks)
     if (Ref<MemoryManager> mm = task->mm()) account.anonymous += mm->address_space().resident_bytes();
   account.shared = kernel.memory_file().allocated_bytes();
-  host::MemoryFacts const host = host::memory_facts();
-  account.total = host.total_bytes;
-  uint64_t const host_free = host.total_bytes ? host.free_bytes : UINT64_MAX;
+  account.total = host::memory_facts().total_bytes;
   if (uint64_t const limit = kernel.options().memory_limit; limit != 0 && (limit < account.total || account.total == 0))
     account.total = limit;
   uint64_t const used = std::min(account.anonymous + account.shared, account.total);
-  account.free = std::min(account.total - used, host_free);
+  account.free = account.total - used;
   return account;
 }
 

@@ -11,7 +11,7 @@ struct MemoryAccount {
   uint64_t total = 0, free = 0, anonymous = 0, shared = 0;  // bytes
 };
 
-// total: the sandbox's limit, else the host's memory. Free: what the limit and the host both leave.
+// total: the sandbox's limit, else the host's memory. What others on the host use is not told: all else is free.
 MemoryAccount memory_account(kernel::Kernel&);
 
 // CPU time used by all processes, those that have ended and were waited for by others that live included.

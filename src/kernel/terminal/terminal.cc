@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "kernel/kernel.h"
+#include "kernel/task/exit.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 
@@ -30,17 +31,6 @@ void signal_group_of(int32_t id, int signal, Kernel& kernel, ProcessLocked const
 void signal_group(ProcessGroup const& group, int signal, Kernel& kernel, ProcessLocked const& lock) {
   for (Ref<ThreadGroup> const& member : kernel.pids().groups_of(group, lock))
     (void)member->send_signal(SignalInfo::from_kernel(signal), lock);  // a full queue loses it, as on Linux
-}
-
-bool is_orphaned(ProcessGroup const& group, Kernel& kernel, ProcessLocked const& lock) {
-  for (Ref<ThreadGroup> const& member : kernel.pids().groups_of(group, lock)) {
-    if (member->exited(lock)) continue;
-    Ref<ThreadGroup> parent = member->parent(lock);
-    if (!parent || !parent->parent(lock)) continue;  // init does not count
-    Ref<ProcessGroup> other = parent->process_group(lock);
-    if (other && other->id() != group.id() && &other->session() == &group.session()) return false;
-  }
-  return true;
 }
 
 Ref<Terminal> controlling_terminal(ThreadGroup const& group, ProcessLocked const& lock) {
@@ -146,7 +136,7 @@ Result<void> Terminal::check_background(Task& task, int signal) {
     if (signal == SIGTTIN) return fail(Errno::Io);
     return {};
   }
-  if (is_orphaned(*group, kernel_, lock)) return fail(Errno::Io);
+  if (process_group_is_orphaned(kernel_.pids(), *group, nullptr, lock)) return fail(Errno::Io);
   signal_group(*group, signal, kernel_, lock);
   return fail(Errno::RestartSys);
 }
