@@ -159,6 +159,8 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_sysinfo, "memory and load as the guest may see them"},
     {SYS_prlimit64, {is(0, 0)}, "its own limits (descriptors)"},
     {SYS_uname, "the C library's own checks"},
+    {SYS_membarrier, {is(0, 0)}, "membarrier(2): what the host has"},
+    {SYS_membarrier, {is(0, 1)}, "membarrier(2): MEMBARRIER_CMD_GLOBAL, which concerns no one's memory but orders it"},
 };
 
 // Answered with ENOSYS, so that the C library falls back to a call whose arguments the filter can see.

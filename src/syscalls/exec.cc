@@ -88,6 +88,7 @@ Result<uint64_t> execute_at(Task& task, Path const& start, std::string path, boo
 
 Result<uint64_t> sys_execve(Task& task, UserCString path, UserPtr<uint64_t> arguments, UserPtr<uint64_t> environment) {
   auto name = TRY(task.read_path(path));
+  if (name.empty()) return fail(Errno::NoEnt);
   return execute_at(task, task.fs()->cwd(), name, true, name, arguments, environment);
 }
 

@@ -23,6 +23,9 @@ Result<void> sys_mseal(Task&, uint64_t address, uint64_t length, uint64_t flags)
 Result<void> sys_remap_file_pages(Task&, uint64_t address, uint64_t size, uint64_t protection, uint64_t page_offset,
                                   uint64_t flags);
 
+Result<int> sys_memfd_create(Task&, UserCString name, uint32_t flags);
+Result<int> sys_membarrier(Task&, int command, uint32_t flags, int cpu);
+
 Result<uint64_t> sys_process_vm_readv(Task&, int32_t pid, UserAddr local, uint64_t local_count, UserAddr remote,
                                       uint64_t remote_count, uint64_t flags);
 Result<uint64_t> sys_process_vm_writev(Task&, int32_t pid, UserAddr local, uint64_t local_count, UserAddr remote,

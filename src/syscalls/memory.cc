@@ -1,7 +1,10 @@
 // The address space: mmap(2) and its kin. Rules and errors: kernel/mm.
 #include <sys/mman.h>
 
+#include "host/membarrier.h"
+#include "kernel/kernel.h"
 #include "kernel/mm/memory_manager.h"
+#include "kernel/vfs/memory_inode.h"
 #include "syscalls/handlers_memory.h"
 
 namespace cofferdam::syscalls {
@@ -68,6 +71,33 @@ Result<void> sys_msync(Task& task, uint64_t address, uint64_t length, int flags)
 Result<void> sys_mseal(Task& task, uint64_t address, uint64_t length, uint64_t flags) {
   if (flags != 0) return fail(Errno::Inval);
   return task.mm()->seal(task, address, length);
+}
+
+Result<int> sys_memfd_create(Task& task, UserCString name, uint32_t flags) {
+  constexpr uint32_t noexec_seal = 8, exec = 0x10, known = MFD_CLOEXEC | MFD_ALLOW_SEALING | noexec_seal | exec;
+  constexpr size_t longest_name = 249;
+  if (flags & MFD_HUGETLB) return fail(Errno::NoSys);  // a kernel without hugetlbfs
+  if (flags & ~known) return fail(Errno::Inval);
+  if ((flags & exec) && (flags & noexec_seal)) return fail(Errno::Inval);
+  auto text = task.read_string(name, longest_name + 1);
+  if (!text) return fail(text.error() == Errno::NameTooLong ? Errno::Inval : text.error().code);
+  auto file = TRY(kernel::create_memfd(task.kernel(), *task.credentials(), *text, flags));
+  return task.files()->install(std::move(file), flags & MFD_CLOEXEC, task.thread_group().limits.current(RLIMIT_NOFILE));
+}
+
+// Only what the host does for all processors alike: the expedited commands would have to know the guest's threads.
+Result<int> sys_membarrier(Task&, int command, uint32_t flags, int) {
+  constexpr int query = 0, global = 1;
+  if (flags != 0) return fail(Errno::Inval);
+  switch (command) {
+    case query:
+      return host::has_global_barrier() ? global : 0;
+    case global:
+      TRY(host::global_barrier());
+      return 0;
+    default:
+      return fail(Errno::Inval);
+  }
 }
 
 // Deprecated since Linux 3.16; emulated there by mmap(2) of the part, and here too.

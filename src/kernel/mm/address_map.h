@@ -24,6 +24,9 @@ struct MapCaller {
   uint64_t stack_limit = UINT64_MAX;          // RLIMIT_STACK
   uint64_t lock_limit = UINT64_MAX;           // RLIMIT_MEMLOCK
   bool may_lock = false;                      // CAP_IPC_LOCK
+  // Up to where in the memory file a mapping of `growing` may be extended: its file system has agreed.
+  File const* growing = nullptr;
+  uint64_t grow_limit = 0;
 };
 
 // The guest's part of the address space.

@@ -33,8 +33,10 @@ Result<void> AddressMap::check_resize(MapCaller const& caller, VmaTree::Map::ite
   if (__builtin_add_overflow(v.file_offset + (address - v.start), new_length, &offset)) return fail(Errno::Inval);
   // Bytes of the memory file behind this mapping's own are somebody else's. (Linux would extend the mapping and give
   // SIGBUS there: of no use to anybody.)
-  if (memory_file_ != nullptr && v.memory == memory_file_->fd() && new_length > v.end - address)
-    return fail(Errno::NoMem);
+  if (memory_file_ != nullptr && v.memory == memory_file_->fd() && new_length > v.end - address) {
+    uint64_t end = v.memory_offset + (address - v.start) + new_length;
+    if (!v.file || v.file.get() != caller.growing || end > caller.grow_limit) return fail(Errno::NoMem);
+  }
   uint64_t more = new_length - old_length;
   if (v.locked) TRY(may_lock(caller, more));
   return may_expand(caller, more, 0, v.protection, v.flags);

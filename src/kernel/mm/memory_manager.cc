@@ -177,6 +177,21 @@ Result<uint64_t> MemoryManager::mremap(Task& task, uint64_t old_address, uint64_
                                        int flags, uint64_t new_address) {
   MapCaller caller = caller_of(task);
   add_lock_limits(caller, task);
+  // A file whose bytes stand in the memory file: ask it where the bytes behind the mapping are.
+  Ref<File> growing;
+  if (page_up(new_length) > page_up(old_length)) {
+    auto vma = map_->find(old_address);
+    if (vma && vma->file && vma->memory == kernel_.memory_file().fd()) {
+      uint64_t by = old_address - vma->start, length = page_up(new_length);
+      auto target =
+          vma->file->map(task, {vma->file_offset + by, length, vma->protection, (vma->flags & MAP_SHARED) != 0});
+      if (target && target->fd == vma->memory && target->offset == vma->memory_offset + by) {
+        growing = vma->file;
+        caller.growing = growing.get();
+        caller.grow_limit = target->offset + length;
+      }
+    }
+  }
   return map_->remap(caller, old_address, old_length, new_length, flags, new_address);
 }
 
