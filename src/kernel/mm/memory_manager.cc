@@ -9,6 +9,7 @@
 #include "kernel/kernel.h"
 #include "kernel/mm/address_map.h"
 #include "kernel/task/task.h"
+#include "kernel/task/task_internal.h"
 #include "kernel/task/thread_group.h"
 
 #ifndef MAP_SYNC
@@ -244,6 +245,7 @@ Result<void> MemoryManager::mincore(Task& task, uint64_t address, uint64_t lengt
   uint64_t pages = page_up(length) / page_size;
   std::vector<unsigned char> chunk(std::min<uint64_t>(pages, page_size));
   for (uint64_t done = 0; done < pages;) {
+    if (task.pending_work() & work::kill) return fail(Errno::RestartNoIntr);
     uint64_t n = std::min<uint64_t>(pages - done, page_size);
     uint64_t at = address + done * page_size;
     if (!map_->covers(at, n * page_size)) return fail(Errno::NoMem);
