@@ -140,10 +140,8 @@ Result<uint64_t> HostStreamFile::ioctl(Task& task, uint32_t request, uint64_t ar
     return fail(Errno::NoTty);
   switch (auto get = static_cast<host::TerminalGet>(request)) {
     case host::TerminalGet::Attributes:
-    case host::TerminalGet::Attributes2:
     case host::TerminalGet::WindowSize:
     case host::TerminalGet::InputQueue:
-    case host::TerminalGet::OutputQueue:
       TRY(host::terminal_get(fd(), get, value));
       TRY(task.copy_out(UserAddr{argument}, std::span(value).first(host::terminal_argument_size(get))));
       return 0;
@@ -152,17 +150,11 @@ Result<uint64_t> HostStreamFile::ioctl(Task& task, uint32_t request, uint64_t ar
     case host::TerminalSet::Attributes:
     case host::TerminalSet::AttributesWait:
     case host::TerminalSet::AttributesFlush:
-    case host::TerminalSet::Attributes2:
-    case host::TerminalSet::Attributes2Wait:
-    case host::TerminalSet::Attributes2Flush:
-    case host::TerminalSet::WindowSize:
       TRY(task.copy_in(UserAddr{argument}, std::span(value).first(host::terminal_argument_size(set))));
       TRY(host::terminal_set(fd(), set, value));
       return 0;
   }
   switch (auto act = static_cast<host::TerminalAct>(request)) {
-    case host::TerminalAct::SendBreak:
-    case host::TerminalAct::Flow:
     case host::TerminalAct::Flush:
       TRY(host::terminal_act(fd(), act, static_cast<int>(argument)));
       return 0;

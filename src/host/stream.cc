@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 namespace cofferdam::host {
@@ -47,32 +46,15 @@ size_t terminal_argument_size(TerminalGet which) {
   switch (which) {
     case TerminalGet::Attributes:
       return 36;  // the kernel's struct termios
-    case TerminalGet::Attributes2:
-      return 44;
     case TerminalGet::WindowSize:
       return sizeof(winsize);
     case TerminalGet::InputQueue:
-    case TerminalGet::OutputQueue:
       return sizeof(int);
   }
   return 0;
 }
 
-size_t terminal_argument_size(TerminalSet which) {
-  switch (which) {
-    case TerminalSet::Attributes:
-    case TerminalSet::AttributesWait:
-    case TerminalSet::AttributesFlush:
-      return 36;
-    case TerminalSet::Attributes2:
-    case TerminalSet::Attributes2Wait:
-    case TerminalSet::Attributes2Flush:
-      return 44;
-    case TerminalSet::WindowSize:
-      return sizeof(winsize);
-  }
-  return 0;
-}
+size_t terminal_argument_size(TerminalSet) { return 36; }
 
 Result<void> terminal_get(int fd, TerminalGet which, std::array<std::byte, terminal_argument_max>& value) {
   if (::ioctl(fd, static_cast<unsigned long>(which), value.data()) != 0) return fail_host(errno);

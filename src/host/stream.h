@@ -1,6 +1,7 @@
 // Inherited host descriptors: the container's standard streams.
 #pragma once
 
+#include <sys/ioctl.h>
 #include <sys/types.h>
 
 #include <array>
@@ -19,7 +20,7 @@ struct StreamKind {
   uint64_t size = 0;
   bool terminal = false;
   bool nonblocking = false;  // O_NONBLOCK is set on its description
-  int access = 0;  // O_RDONLY, O_WRONLY, O_RDWR
+  int access = 0;            // O_RDONLY, O_WRONLY, O_RDWR
 };
 Result<StreamKind> stream_kind(int fd);
 
@@ -30,24 +31,10 @@ Result<OwnedFd> reopen_nonblocking(int fd);
 Result<uint64_t> seek_stream(int fd, int64_t offset, int whence);
 
 // The terminal calls that a guest may make on an inherited terminal, and no others.
-enum class TerminalGet : uint32_t {
-  Attributes = 0x5401,
-  Attributes2 = 0x802c542a,
-  WindowSize = 0x5413,
-  InputQueue = 0x541b,
-  OutputQueue = 0x5411
-};
-enum class TerminalSet : uint32_t {
-  Attributes = 0x5402,
-  AttributesWait = 0x5403,
-  AttributesFlush = 0x5404,
-  Attributes2 = 0x402c542b,
-  Attributes2Wait = 0x402c542c,
-  Attributes2Flush = 0x402c542d,
-  WindowSize = 0x5414
-};
-enum class TerminalAct : uint32_t { SendBreak = 0x5409, Flow = 0x540a, Flush = 0x540b };
-inline constexpr size_t terminal_argument_max = 44;
+enum class TerminalGet : uint32_t { Attributes = TCGETS, WindowSize = TIOCGWINSZ, InputQueue = FIONREAD };
+enum class TerminalSet : uint32_t { Attributes = TCSETS, AttributesWait = TCSETSW, AttributesFlush = TCSETSF };
+enum class TerminalAct : uint32_t { Flush = TCFLSH };
+inline constexpr size_t terminal_argument_max = 36;
 // How many bytes the call passes.
 size_t terminal_argument_size(TerminalGet);
 size_t terminal_argument_size(TerminalSet);

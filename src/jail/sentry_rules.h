@@ -143,6 +143,10 @@ inline constexpr CallRule sentry_rules[] = {
     // Terminals, and files that can say how much there is.
     {SYS_ioctl, {is(1, FIONREAD)}, "bytes to read on standard input"},
     {SYS_ioctl, {is(1, TCGETS)}, "is standard input a terminal? isatty(3) of guests"},
+    {SYS_ioctl, {is(1, TCSETS)}, "modes of a terminal that the guest inherited"},
+    {SYS_ioctl, {is(1, TCSETSW)}, "modes of a terminal that the guest inherited"},
+    {SYS_ioctl, {is(1, TCSETSF)}, "modes of a terminal that the guest inherited"},
+    {SYS_ioctl, {is(1, TCFLSH)}, "unread input of a terminal that the guest inherited"},
     {SYS_ioctl, {is(1, TIOCGWINSZ)}, "the size of the window behind a terminal"},
 
     // The control socket: it was bound and is listening before the jail closes.
