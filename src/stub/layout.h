@@ -58,7 +58,8 @@ enum Event : uint32_t {
   event_futex_cut = 1002,               // a native futex wait was interrupted; the frame restarts it
   event_op_failed = 1004,               // an operation fused with the resume failed; the guest did not run
   event_materialised = 1005,            // the frame of what was a trampoline stop
-  event_broken = 1003,                  // the stub was entered where it must not be
+  event_patch_hint = 1006,  // this site calls often and is answered natively: worth a patch; the call is made again
+  event_broken = 1003,      // the stub was entered where it must not be
 };
 
 enum OpKind : uint32_t {
@@ -131,6 +132,8 @@ struct Control {
   Op ops[max_ops];
   uint64_t regs[16];  // of a trampoline stop
   Hint hints[max_hints];
+  uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry
+  uint32_t next_patch_hint;  // at this count the sentry is asked to patch the site
 };
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).

@@ -300,6 +300,27 @@ TEST_F(PatchTest, native_futex_in_the_trampoline) {
   EXPECT_EQ(p.context->registers().r14, 0u);
 }
 
+GUEST_CODE(count_answered, R"(
+1:mov $39, %eax
+  syscall
+  cmp $1234, %eax
+  jne 2f
+  inc %rbx
+  cmp $1000, %rbx
+  jne 1b
+2:mov $500, %eax
+  syscall
+  jmp 2b
+)")
+
+TEST_F(PatchTest, sites_of_calls_answered_natively_are_patched_too) {
+  auto p = start_program(count_answered());
+  p.context->set_facts({1234, 1, 1, 1, 1, 1, 1, true});
+  calls(*p.context, 1, 500);
+  EXPECT_EQ(p.context->registers().rbx, 1000u);
+  EXPECT_TRUE(is_patched(p, program));
+}
+
 TEST_F(PatchTest, a_guest_that_uses_gs_is_unpatched) {
   auto p = start_program(mov_loop());
   calls(*p.context, 50, 39);

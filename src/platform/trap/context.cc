@@ -221,7 +221,7 @@ std::optional<Stop> TrapContext::decode() {
         r[STUB_REG_RAX],
         {r[STUB_REG_RDI], r[STUB_REG_RSI], r[STUB_REG_RDX], r[STUB_REG_R10], r[STUB_REG_R8], r[STUB_REG_R9]}};
   }
-  bool const is_signal = event < 65 || event == stub::event_futex_cut;
+  bool const is_signal = event < 65 || event == stub::event_futex_cut || event == stub::event_patch_hint;
   if (!is_signal || !accept_frame(c.frame)) {
     break_off();
     return died();
@@ -235,17 +235,15 @@ std::optional<Stop> TrapContext::decode() {
     if (event == stub::event_futex_cut) f.rip = to_thunk_rip(f.rip);
     return Interrupted{event == stub::event_futex_cut};
   }
+  if (event == stub::event_patch_hint) {
+    uint64_t const call = f.rip - 2;
+    if (shared().patch_file) consider_patch(f.rax, true);
+    f.rip = to_thunk_rip(call);
+    return std::nullopt;
+  }
   auto& info = *reinterpret_cast<stub::SignalInfo volatile*>(area_->at(frame_ + sizeof(stub::SignalContext)));
   if ((event == SIGILL || event == SIGTRAP) && process().code.has_space()) {
-    switch (mend_fault(static_cast<int>(event))) {
-      case Mended::No:
-        break;
-      case Mended::Resume:
-        return std::nullopt;
-      case Mended::Syscall:
-        in_syscall_ = true;
-        return Syscall{f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
-    }
+    if (mend_fault(static_cast<int>(event))) return std::nullopt;
   }
   if (event != SIGSYS) return Fault{static_cast<int>(event), info.code, info.address, f.trap_number, f.error};
   if (info.arch != AUDIT_ARCH_X86_64) {
@@ -256,7 +254,7 @@ std::optional<Stop> TrapContext::decode() {
   }
   in_syscall_ = hints_valid_ = true;
   Syscall const call = {f.rax, {f.rdi, f.rsi, f.rdx, f.r10, f.r8, f.r9}};
-  if (shared().patch_file) consider_patch(call.number);
+  if (shared().patch_file) consider_patch(call.number, false);
   return call;
 }
 

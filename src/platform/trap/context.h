@@ -99,14 +99,15 @@ class TrapContext final : public Context {
   size_t write_guest(uint64_t address, std::byte const* from, size_t n);
 
   // --- patched call sites (context_patch.cc)
-  void consider_patch(uint64_t number);
+  // At a stop behind a syscall instruction. `at_once`: without counting its calls.
+  void consider_patch(uint64_t number, bool at_once);
   bool prepare_patch_space();
   bool write_text(uint64_t address, std::span<std::byte const> bytes);
   bool install(PatchSite const& site);
   void unpatch_all();
   bool is_patched(PatchSite const& site);
-  enum class Mended { No, Resume, Syscall };
-  Mended mend_fault(int signal);
+  // A SIGILL or SIGTRAP that a patch caused: true if the guest can run on.
+  bool mend_fault(int signal);
   // Between the addresses that the guest's code has and those of the thunks that stand for them.
   uint64_t to_guest_rip(uint64_t rip);
   uint64_t to_thunk_rip(uint64_t rip);

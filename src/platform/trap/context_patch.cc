@@ -86,10 +86,11 @@ bool TrapContext::install(PatchSite const& site) {
          write_text(site.start, bytes.first(1));
 }
 
-void TrapContext::consider_patch(uint64_t number) {
+void TrapContext::consider_patch(uint64_t number, bool at_once) {
   auto& code = process().code;
   uint64_t const call = frame().rip - 2;
-  if (code.disabled() || gs_base_ != 0 || call >= stub::user_limit || !code.count_call(call)) return;
+  if (code.disabled() || gs_base_ != 0 || call >= stub::user_limit) return;
+  if (!at_once && !code.count_call(call)) return;
   MutexLock lock(code.patching);
   auto const range = code.find(call);
   if (!range) return;
@@ -115,33 +116,31 @@ void TrapContext::unpatch_all() {
     if (is_patched(site)) (void)write_text(site.start, std::span(site.original).first(site.window.size()));
 }
 
-// A fault inside a patched window, by a thread that was there when it was patched or that jumped there.
-TrapContext::Mended TrapContext::mend_fault(int signal) {
+// A fault inside a patched window, by a thread that was there when it was patched or that jumped there. The number of
+// the call is in rax by then: the thunk's own syscall instruction makes it.
+bool TrapContext::mend_fault(int signal) {
   auto& f = frame();
-  auto const space = process().code.space();
-  uint64_t rip = f.rip;
+  uint64_t const rip = f.rip;
+  auto const site = process().code.space()->containing(rip);
+  if (!site) return false;
   if (signal == SIGTRAP) {
     // A breakpoint at the first byte of a window that is just being written.
-    auto const site = space->containing(rip);
-    if (!site || rip != site->start + 1) return Mended::No;
+    if (rip != site->start + 1) return false;
     MutexLock lock(process().code.patching);
-    if (!is_patched(*site)) return Mended::No;
+    if (!is_patched(*site)) return false;
     f.rip = site->start;
-    return Mended::Resume;
+    return true;
   }
-  auto const site = space->containing(rip);
-  if (!site || !is_patched(*site)) return Mended::No;
+  if (!is_patched(*site)) return false;
   bool const went_past_call =
       site->window.before == 2 && rip == site->call() + 5;  // over the `and` that the syscall became
   if (rip == site->call() || went_past_call) {
-    f.rip = site->behind();
-    return Mended::Syscall;
+    f.rip = site->thunk_call();
+    return true;
   }
-  if (rip == site->call() + 2) {
-    f.rip = site->behind();
-    return Mended::Resume;
-  }
-  return Mended::No;
+  if (rip != site->call() + 2) return false;
+  f.rip = site->behind();
+  return true;
 }
 
 }  // namespace cofferdam::platform::trap
