@@ -53,7 +53,6 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_prctl, {is(0, PR_SET_NAME)}, "threads carry names for people who look at the host"},
     {SYS_prctl, {is(0, PR_SET_TIMERSLACK), is(1, 1)}, "the timer thread wakes on time"},
     {SYS_prctl, {is(0, PR_SET_PDEATHSIG), is(1, 0)}, "a detached sandbox outlives the command that made it"},
-    {SYS_prctl, {is(0, PR_SET_TIMERSLACK), is(1, 1)}, "the timer thread wakes on time"},
 
     // Signals of its own.
     {SYS_rt_sigaction, "abort and the platform's handlers"},
@@ -97,6 +96,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_ftruncate, "truncate(2), growth of the memory file"},
     {SYS_fsync, "fsync(2)"},
     {SYS_fdatasync, "fdatasync(2)"},
+    {SYS_syncfs, "sync(2) and syncfs(2)"},
     {SYS_sync_file_range, "sync_file_range(2)"},
     {SYS_fadvise64, "posix_fadvise(2)"},
     {SYS_readahead, "readahead(2)"},
