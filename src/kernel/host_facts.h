@@ -27,4 +27,8 @@ std::vector<std::string> cpu_paragraphs(HostFacts const&, size_t count);
 // "core id" and the like of a paragraph; empty when it is not there.
 std::string_view cpu_field(std::string_view paragraph, std::string_view name);
 
+// A set of CPUs as "0-3,6", and as "f,ffffffff" (words of 32 bits, highest first).
+std::string cpu_list(std::vector<bool> const&);
+std::string cpu_mask(std::vector<bool> const&);
+
 }  // namespace cofferdam::kernel

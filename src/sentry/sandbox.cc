@@ -90,12 +90,12 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   if (message.word != Word::Go) return refuse("unexpected word on the startup channel");
   ATTEMPT(bind_to_command(d));
   make_mount_points(config, mounts);
+  kernel::HostFacts facts = kernel::open_host_facts();  // donating may take the host's /proc and /sys out of sight
   auto donated = ATTEMPT(gofer::donate_mounts(mounts));
   d.root = std::move(donated.front().fd);
   for (size_t n = 1; n < donated.size(); ++n) d.binds.push_back(std::move(donated[n]));
   Jailed jailed;
   jailed.proc = ATTEMPT(jail::open_own_proc());
-  kernel::HostFacts facts = kernel::open_host_facts();
   ATTEMPT(jail::enter());
   auto built = ATTEMPT(build_platform(config.settings.platform, jailed.proc.get()));
   ATTEMPT(jail::close(built.host_calls,

@@ -31,26 +31,15 @@ class Planter {
 
 std::string range(size_t count) { return count <= 1 ? "0" : fmt::format("0-{}", count - 1); }
 
-// "3" of two CPUs, "ffffffff,ffffffff" of 64.
-std::string mask(size_t count) {
-  std::string text;
-  for (size_t words = (count + 31) / 32, w = words; w-- > 0;) {
-    size_t const bits = w + 1 == words ? (count - 1) % 32 + 1 : 32;
-    uint32_t const value = bits == 32 ? ~uint32_t{0} : (uint32_t{1} << bits) - 1;
-    text += fmt::format("{}{:x}", text.empty() ? "" : ",", value);
-  }
-  return text;
-}
-
-// Which CPUs agree with the first in a field of their paragraphs ("physical id"), and in a second one ("core id").
-std::string cpus_that_share(std::vector<std::string> const& cpus, size_t with, bool core_too) {
-  std::string text;
+// The CPUs that share a package (and a core) with one, by their paragraphs of cpuinfo.
+std::vector<bool> cpus_that_share(std::vector<std::string> const& cpus, size_t with, bool core_too) {
+  std::vector<bool> result(cpus.size());
   for (size_t i = 0; i < cpus.size(); ++i) {
     bool const package = cpu_field(cpus[i], "physical id") == cpu_field(cpus[with], "physical id");
     bool const core = cpu_field(cpus[i], "core id") == cpu_field(cpus[with], "core id");
-    if (package && (core || !core_too)) text += fmt::format("{}{}", text.empty() ? "" : ",", i);
+    result[i] = i == with || (package && (core || !core_too));
   }
-  return text;
+  return result;
 }
 
 void add_cpu(PseudoTreeBuilder& tree, Kernel& kernel, size_t index, size_t count) {
@@ -68,15 +57,20 @@ void add_cpu(PseudoTreeBuilder& tree, Kernel& kernel, size_t index, size_t count
       return value.empty() ? std::string("0") : std::string(value);
     };
   };
-  auto shared = [index](bool core) {
-    return [index, core](std::vector<std::string> const& cpus) { return cpus_that_share(cpus, index, core); };
+  auto shared = [&](std::string_view name, bool core) {
+    fact(fmt::format("{}_list", name), [index, core](std::vector<std::string> const& cpus) {
+      return kernel::cpu_list(cpus_that_share(cpus, index, core));
+    });
+    fact(name, [index, core](std::vector<std::string> const& cpus) {
+      return kernel::cpu_mask(cpus_that_share(cpus, index, core));
+    });
   };
   fact("core_id", field("core id"));
   fact("physical_package_id", field("physical id"));
-  fact("core_cpus_list", shared(true));
-  fact("thread_siblings_list", shared(true));
-  fact("package_cpus_list", shared(false));
-  fact("core_siblings_list", shared(false));
+  shared("core_cpus", true);
+  shared("thread_siblings", true);
+  shared("package_cpus", false);
+  shared("core_siblings", false);
   if (index != 0) tree.fixed(at + "/online", "1\n", 0444, page);
 }
 
@@ -98,7 +92,7 @@ void add_node(Planter& plant, PseudoTreeBuilder& tree, Kernel& kernel) {
   for (std::string_view name : {"/online", "/possible", "/has_cpu", "/has_memory", "/has_normal_memory"})
     plant.line(base + std::string(name), "0");
   plant.line(base + "/node0/cpulist", range(count));
-  plant.line(base + "/node0/cpumap", mask(count));
+  plant.line(base + "/node0/cpumap", cpu_mask(std::vector<bool>(count, true)));
   plant.line(base + "/node0/distance", "10");
   for (size_t i = 0; i < count; ++i)
     tree.symlink(fmt::format("{}/node0/cpu{}", base, i), fmt::format("../../cpu/cpu{}", i));

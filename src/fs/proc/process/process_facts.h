@@ -27,10 +27,8 @@ ProcessFacts gather_facts(kernel::Task& target, bool as_thread);
 
 std::string_view state_name(char);
 
-// The CPUs that the target may run on, and such a set as "0-3,6" and as "f,ffffffff".
+// The CPUs that the target may run on.
 std::vector<bool> allowed_cpus(kernel::Task& target, ProcessFacts const&);
-std::string cpu_list(std::vector<bool> const&);
-std::string cpu_mask(std::vector<bool> const&);
 
 inline constexpr uint64_t ticks_per_second = 100;
 inline uint64_t to_ticks(kernel::Nanoseconds ns) {

@@ -80,35 +80,6 @@ std::vector<bool> allowed_cpus(Task& target, ProcessFacts const& f) {
   return cpus;
 }
 
-std::string cpu_list(std::vector<bool> const& cpus) {
-  std::string text;
-  for (size_t i = 0; i < cpus.size();) {
-    if (!cpus[i]) {
-      ++i;
-      continue;
-    }
-    size_t end = i;
-    while (end + 1 < cpus.size() && cpus[end + 1]) ++end;
-    if (!text.empty()) text += ',';
-    text += end == i ? fmt::format("{}", i) : fmt::format("{}-{}", i, end);
-    i = end + 1;
-  }
-  return text;
-}
-
-// Comma-separated words of 32 bits, highest first, as %*pb prints them.
-std::string cpu_mask(std::vector<bool> const& cpus) {
-  std::string text;
-  size_t const words = (cpus.size() + 31) / 32;
-  for (size_t w = words; w-- > 0;) {
-    size_t const bits = w + 1 == words ? (cpus.size() - 1) % 32 + 1 : 32;
-    uint32_t value = 0;
-    for (size_t b = 0; b < bits; ++b) value |= static_cast<uint32_t>(cpus[w * 32 + b]) << b;
-    text += fmt::format("{}{:0{}x}", text.empty() ? "" : ",", value, (bits + 3) / 4);
-  }
-  return text;
-}
-
 namespace {
 
 std::string status_of(Task& target, bool as_thread) {
