@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/log.h"
+
 namespace cofferdam::oci {
 
 namespace {
@@ -33,7 +35,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(size_t offset, std::string const& last_token, nlohmann::detail::exception const&) override {
     error_offset_ = offset;
     error_ = last_token.empty() ? std::string("unexpected end of the text")
-                                : fmt::format("unexpected text near '{}'", last_token.substr(0, 40));
+                                : fmt::format("unexpected text near '{}'", log::escape(last_token.substr(0, 40)));
     return false;
   }
 
