@@ -41,7 +41,7 @@ Outcome<int> run_ps(Globals const& g, Words const& words) {
   auto state = ATTEMPT(record.load());
   record.unlock();
   if (!container::alive(state)) return refuse(fmt::format("container '{}' is not running", rest[0]));
-  auto reply = ATTEMPT(container::call(record, container::RequestKind::Processes, {}));
+  auto reply = ATTEMPT(container::call(record, container::RequestKind::Processes, {}, {}, 10));
   auto processes = ATTEMPT(container::decode_processes(reply.payload));
   if (format == "json") {
     oci::JsonArray pids;

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -151,6 +152,8 @@ inline constexpr CallRule sentry_rules[] = {
 
     // The control socket: it was bound and is listening before the jail closes.
     {SYS_accept4, "commands that connect to the control socket"},
+    {SYS_setsockopt, {is(1, SOL_SOCKET), is(2, SO_RCVTIMEO)}, "a command that stops in mid-request holds nobody up"},
+    {SYS_setsockopt, {is(1, SOL_SOCKET), is(2, SO_SNDTIMEO)}, "a command that does not listen holds nobody up"},
     {SYS_recvmsg, "requests, with the descriptors of exec"},
     {SYS_sendmsg, "replies"},
     {SYS_recvfrom, "the startup channel"},

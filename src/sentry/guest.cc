@@ -193,7 +193,7 @@ std::vector<container::ProcessInfo> Guest::processes() {
     auto& own = group->implementation();
     container::ProcessInfo info;
     info.pid = group->tgid();
-    info.parent = group->parent_tgid();
+    if (auto parent = group->parent(lock)) info.parent = parent->tgid();
     info.uid = leader->credentials()->euid;
     info.threads = static_cast<uint32_t>(own.tasks.size());
     info.start_seconds = static_cast<uint64_t>(now.tv_sec - (monotonic - own.start_time_ns) / kernel::ns_per_second);

@@ -8,7 +8,7 @@ from harness import check, equal
 
 def left(place):
     records = sorted(os.listdir(place.state)) if place.state.exists() else []
-    return records, harness.sandbox_processes(), harness.mounts(), harness.cgroups()
+    return records, harness.sandbox_processes(place.state), harness.mounts_of(place), harness.cgroups()
 
 
 def refused(place, *words, holds=()):

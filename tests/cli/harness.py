@@ -91,9 +91,15 @@ class Workplace:
         return [runtime or COFFERDAM, "--root", str(self.state if runtime is None else self.path / "runc-state"), *map(str, words)]
 
     def run(self, *words, runtime=None, stdin=subprocess.DEVNULL, env=None, timeout=TIMEOUT):
-        done = subprocess.run(self.command(*words, runtime=runtime), stdin=stdin, capture_output=True, text=True, timeout=timeout,
-                              env={**os.environ, **(env or {})})
-        return Result(done.returncode, done.stdout, done.stderr)
+        # Files, not pipes: a container that outlives its command keeps them open.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            done = subprocess.run(self.command(*words, runtime=runtime), stdin=stdin, stdout=out, stderr=err, timeout=timeout,
+                                  env={**os.environ, **(env or {})})
+            texts = []
+            for file in (out, err):
+                file.seek(0)
+                texts.append(file.read().decode(errors="surrogateescape"))
+        return Result(done.returncode, *texts)
 
     def start(self, *words, **more):
         return subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, **more)
@@ -144,16 +150,17 @@ def status_of(pid):
     return fields
 
 
-def sandbox_processes(_state=None):
-    """Every sentry, stub and gofer on this host, zombies not counted."""
-    found = set()
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+def sandbox_processes(state):
+    """Every sentry, stub and gofer of the sandboxes under this state root, zombies not counted."""
+    found, parents = set(), process_parents()
+    for pid in parents:
+        # The sandbox is a fork of its command and keeps its command line; a stub has none, but its parent is the sentry.
         with contextlib.suppress(OSError):
-            fields = status_of(entry)
-            if fields["Name"].startswith("cofferdam-") and not fields["State"].startswith("Z"):
-                found.add(int(entry))
+            if not status_of(pid)["Name"].startswith("cofferdam-") or status_of(pid)["State"].startswith("Z"):
+                continue
+            words = b"".join(pathlib.Path(f"/proc/{p}/cmdline").read_bytes() for p in (pid, parents.get(pid, pid)))
+            if str(state).encode() in words:
+                found.add(pid)
     return found
 
 
@@ -161,12 +168,13 @@ def stubs_of(sentry):
     return sorted(child for child, parent in process_parents().items() if parent == sentry)
 
 
-def mounts():
-    return pathlib.Path("/proc/self/mountinfo").read_text()
+def mounts_of(place):
+    """The host's mounts; those that other programs make elsewhere meanwhile are not ours to judge."""
+    return [line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if str(place.path) in line]
 
 
 def cgroups():
     found = set()
     for base, directories, _ in os.walk("/sys/fs/cgroup"):
-        found.update(os.path.join(base, d) for d in directories)
+        found.update(os.path.join(base, d) for d in directories if "cofferdam" in d)
     return found

@@ -21,11 +21,11 @@ def slab_and_shared_kib():
 
 def snapshot(place):
     return {
-        "processes": harness.sandbox_processes(),
-        "mounts": harness.mounts(),
+        "processes": harness.sandbox_processes(place.state),
+        "mounts": harness.mounts_of(place),
         "cgroups": harness.cgroups(),
         "records": sorted(os.listdir(place.state)) if place.state.exists() else [],
-        "temporary files": sorted(n for n in os.listdir(tempfile.gettempdir()) if "cofferdam" in n),
+        "temporary files": sorted(n for n in os.listdir(tempfile.gettempdir()) if n.startswith(place.path.name)),
     }
 
 
