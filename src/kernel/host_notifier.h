@@ -13,8 +13,8 @@ class HostNotifier {
  public:
   HostNotifier();
   ~HostNotifier();
-  // Wakes `queue` on every change of host_fd's readiness (edge-triggered). EPERM for descriptors that epoll does not take
-  // (regular files: always ready).
+  // Wakes `queue` on every change of host_fd's readiness (edge-triggered). EPERM for descriptors that epoll does not
+  // take (regular files: always ready).
   Result<void> add(int host_fd, WaitQueue& queue);
   void remove(int host_fd);  // returns when no wake for it is running any more
 

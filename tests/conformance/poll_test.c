@@ -323,3 +323,81 @@ CASE(epoll_exclusive_edge_wakes_one_of_two_waiters) {
   for (int i = 0; i < 2; i++) EXPECT_ZERO(pthread_join(threads[i], &results[i]));
   EXPECT_EQ((intptr_t)results[0] + (intptr_t)results[1], 1);
 }
+
+static volatile long taken;
+static void* take_all(void* instance) {
+  struct epoll_event got[4];
+  for (;;) {
+    int n = epoll_wait((int)(intptr_t)instance, got, 4, 5000);
+    if (n <= 0) return NULL;
+    for (int i = 0; i < n; i++) {
+      uint64_t value;
+      if (got[i].data.fd < 0) return NULL;
+      if (read(got[i].data.fd, &value, sizeof value) == sizeof value) __sync_fetch_and_add(&taken, (long)value);
+    }
+  }
+}
+CASE(epoll_with_many_waiters_loses_nothing) {
+  enum { FILES = 8, ROUNDS = 4000, THREADS = 4 };
+  int instance = (int)OK(epoll_create1(0)), files[FILES];
+  pthread_t threads[THREADS];
+  for (int i = 0; i < FILES; i++) {
+    files[i] = (int)OK(eventfd(0, EFD_NONBLOCK));
+    struct epoll_event e = {.events = EPOLLIN | (i & 1 ? EPOLLET : 0), .data.fd = files[i]};
+    OK(epoll_ctl(instance, EPOLL_CTL_ADD, files[i], &e));
+  }
+  for (int i = 0; i < THREADS; i++) EXPECT_ZERO(pthread_create(&threads[i], NULL, take_all, (void*)(intptr_t)instance));
+  for (int i = 0; i < ROUNDS; i++) {
+    uint64_t one = 1;
+    EXPECT_EQ(write(files[i % FILES], &one, sizeof one), sizeof one);
+  }
+  for (int i = 0; i < 500 && taken < ROUNDS; i++) sleep_ms(10);
+  EXPECT_EQ(taken, ROUNDS);
+  struct epoll_event stop = {.events = EPOLLIN, .data.fd = -1};
+  OK(epoll_ctl(instance, EPOLL_CTL_ADD, (int)OK(eventfd(1, 0)), &stop));
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+}
+CASE(epoll_chain_of_six_is_eloop) {
+  struct epoll_event e = {.events = EPOLLIN};
+  int inner = (int)OK(epoll_create1(0));
+  for (int i = 2; i <= 5; i++) {
+    int outer = (int)OK(epoll_create1(0));
+    OK(epoll_ctl(outer, EPOLL_CTL_ADD, inner, &e));
+    inner = outer;
+  }
+  EXPECT_ERRNO(epoll_ctl((int)OK(epoll_create1(0)), EPOLL_CTL_ADD, inner, &e), ELOOP);
+}
+CASE(select_reports_each_set_and_ignores_hangup_when_waiting_to_write) {
+  fd_set in, out, except;
+  int s[2];
+  struct timeval now = {0, 0};
+  OK(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+  write_byte(s[1]);
+  FD_ZERO(&in);
+  FD_ZERO(&out);
+  FD_ZERO(&except);
+  FD_SET(s[0], &in);
+  FD_SET(s[0], &out);
+  FD_SET(s[0], &except);
+  EXPECT_EQ(select(s[0] + 1, &in, &out, &except, &now), 2);
+  EXPECT(FD_ISSET(s[0], &in) && FD_ISSET(s[0], &out) && !FD_ISSET(s[0], &except));
+  make_pipe();
+  close(p[1]);
+  FD_ZERO(&out);
+  FD_SET(p[0], &out);
+  EXPECT_EQ(select(p[0] + 1, NULL, &out, NULL, &now), 0);
+}
+CASE(poll_restarts_after_a_stop_with_the_time_that_is_left) {
+  make_pipe();
+  pid_t child = IN_CHILD({
+    struct pollfd look = {p[0], POLLIN, 0};
+    EXPECT_EQ(poll(&look, 1, 5000), 1);
+  });
+  sleep_ms(50);
+  OK(kill(child, SIGSTOP));
+  sleep_ms(20);
+  OK(kill(child, SIGCONT));
+  sleep_ms(20);
+  write_byte(p[1]);
+  EXPECT_EXIT(child, 0);
+}

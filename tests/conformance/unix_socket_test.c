@@ -451,3 +451,152 @@ CASE(lseek_is_espipe) {
   make_pair(SOCK_STREAM);
   EXPECT_ERRNO(lseek(s[0], 0, SEEK_SET), ESPIPE);
 }
+
+static bool hangs_up(int fd) {
+  struct pollfd look = {fd, POLLIN, 0};
+  return poll(&look, 1, 10) == 1 && (look.revents & POLLHUP);
+}
+CASE(socket_that_only_its_own_queue_holds_is_collected) {
+  int p[2];
+  bool collected = false;
+  make_pair(SOCK_STREAM);
+  OK(pipe(p));
+  EXPECT_EQ(send_fd(s[0], s[1]), 1);
+  EXPECT_EQ(send_fd(s[0], p[1]), 1);
+  close(p[1]);
+  close(s[0]);
+  close(s[1]);
+  // Collecting is done on the occasion of another socket's end.
+  for (int i = 0; i < 200 && !collected; i++) {
+    make_pair(SOCK_STREAM);
+    close(s[0]);
+    close(s[1]);
+    collected = hangs_up(p[0]);
+  }
+  EXPECT(collected);
+}
+CASE(socket_in_flight_that_can_be_reached_is_not_collected) {
+  int inner[2];
+  char byte;
+  make_pair(SOCK_STREAM);
+  OK(socketpair(AF_UNIX, SOCK_STREAM, 0, inner));
+  EXPECT_EQ(send_fd(inner[0], inner[1]), 1);  // in its own queue, and
+  EXPECT_EQ(send_fd(s[0], inner[1]), 1);      // in one that is open
+  close(inner[1]);
+  for (int i = 0; i < 20; i++) {
+    int other[2];
+    OK(socketpair(AF_UNIX, SOCK_STREAM, 0, other));
+    close(other[0]);
+    close(other[1]);
+  }
+  EXPECT_EQ(write(inner[0], "x", 1), 1);
+  int fd = receive_fd(s[1], 0);
+  EXPECT(fd >= 0);
+  EXPECT(receive_fd(fd, 0) >= 0);
+  EXPECT_EQ(read(fd, &byte, 1), 1);
+}
+CASE(long_chain_of_sockets_in_sockets_ends) {
+  int last = -1;
+  for (int i = 0; i < 5000; i++) {
+    make_pair(SOCK_DGRAM);
+    if (last >= 0) {
+      EXPECT_EQ(send_fd(s[0], last), 1);
+      close(last);
+    }
+    close(s[0]);
+    last = s[1];
+  }
+  close(last);
+  make_pair(SOCK_STREAM);
+  EXPECT_EQ(write(s[0], "x", 1), 1);
+}
+CASE(more_than_253_descriptors_are_einval) {
+  enum { MANY = 254 };
+  char byte = 'm';
+  struct iovec data = {&byte, 1};
+  static union {
+    struct cmsghdr header;
+    char space[CMSG_SPACE(MANY * sizeof(int))];
+  } control;
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  make_pair(SOCK_STREAM);
+  struct cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(MANY * sizeof(int));
+  for (int i = 0; i < MANY; i++) memcpy(CMSG_DATA(header) + (size_t)i * sizeof(int), &s[0], sizeof(int));
+  EXPECT_ERRNO(sendmsg(s[0], &message, 0), EINVAL);
+  header->cmsg_len = CMSG_LEN((MANY - 1) * sizeof(int));
+  message.msg_controllen = CMSG_SPACE((MANY - 1) * sizeof(int));
+  EXPECT_EQ(sendmsg(s[0], &message, 0), 1);
+}
+CASE(wrong_ancillary_data_is_einval) {
+  char byte = 'w';
+  struct iovec data = {&byte, 1};
+  struct cmsghdr header = {.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+  struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &header, .msg_controllen = sizeof header};
+  make_pair(SOCK_STREAM);
+  header.cmsg_len = sizeof header - 1;
+  EXPECT_ERRNO(sendmsg(s[0], &message, 0), EINVAL);
+  header.cmsg_len = sizeof header + 100;
+  EXPECT_ERRNO(sendmsg(s[0], &message, 0), EINVAL);
+  header.cmsg_len = ~(size_t)0;
+  EXPECT_ERRNO(sendmsg(s[0], &message, 0), EINVAL);
+  header.cmsg_len = sizeof header;
+  header.cmsg_type = 77;
+  EXPECT_ERRNO(sendmsg(s[0], &message, 0), EINVAL);
+}
+CASE(full_backlog_makes_nonblocking_connect_eagain) {
+  struct sockaddr_un address = named("busy");
+  int fd = (int)OK(socket(AF_UNIX, SOCK_STREAM, 0));
+  OK(bind(fd, (struct sockaddr*)&address, sizeof address));
+  OK(listen(fd, 1));
+  connected("busy", SOCK_STREAM);
+  connected("busy", SOCK_STREAM);
+  int third = (int)OK(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+  EXPECT_ERRNO(connect(third, (struct sockaddr*)&address, sizeof address), EAGAIN);
+  OK(accept(fd, NULL, NULL));
+  OK(connect(third, (struct sockaddr*)&address, sizeof address));
+}
+CASE(closing_a_listener_resets_who_was_not_accepted) {
+  char byte;
+  int fd = listener("gone", SOCK_STREAM);
+  int client = connected("gone", SOCK_STREAM);
+  close(fd);
+  EXPECT_ERRNO(read(client, &byte, 1), ECONNRESET);
+  EXPECT_EQ(read(client, &byte, 1), 0);
+}
+CASE(full_datagram_queue_blocks_poll_and_send_until_read) {
+  char byte;
+  int receiver = listener("queue", SOCK_DGRAM);
+  int sender = connected("queue", SOCK_DGRAM);
+  int sent = 0;
+  while (send(sender, "x", 1, MSG_DONTWAIT) == 1) sent++;
+  EXPECT(errno == EAGAIN);
+  EXPECT(sent >= 5 && sent < 1000);
+  struct pollfd look = {sender, POLLOUT, 0};
+  EXPECT_EQ(poll(&look, 1, 0), 0);
+  pid_t child = IN_CHILD({
+    sleep_ms(20);
+    EXPECT_EQ(recv(receiver, &byte, 1, 0), 1);
+  });
+  EXPECT_EQ(poll(&look, 1, 5000), 1);
+  EXPECT_EQ(send(sender, "y", 1, MSG_DONTWAIT), 1);
+  EXPECT_EXIT(child, 0);
+}
+CASE(datagram_to_a_closed_peer_is_refused_then_unconnected) {
+  make_pair(SOCK_DGRAM);
+  close(s[1]);
+  EXPECT_ERRNO(send(s[0], "x", 1, 0), ECONNREFUSED);
+  EXPECT_ERRNO(send(s[0], "x", 1, 0), ENOTCONN);
+}
+CASE(binding_to_no_name_chooses_an_abstract_one) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  socklen_t length = sizeof address;
+  int fd = (int)OK(socket(AF_UNIX, SOCK_DGRAM, 0));
+  OK(bind(fd, (struct sockaddr*)&address, sizeof(sa_family_t)));
+  OK(getsockname(fd, (struct sockaddr*)&address, &length));
+  EXPECT_EQ(length, sizeof(sa_family_t) + 6);
+  EXPECT_EQ(address.sun_path[0], '\0');
+}
