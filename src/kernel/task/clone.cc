@@ -183,11 +183,13 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
     auto number = parent.files()->install(std::move(fd), true, parent.thread_group().limits.current(RLIMIT_NOFILE));
     if (number) (void)parent.write(a.pidfd, static_cast<int32_t>(*number));
   }
+  // The child shares this memory: what is written here must be there before it runs, and not land on what it writes (a thread
+  // that ends clears the word that CLONE_PARENT_SETTID set).
+  if (a.flags & CLONE_VM) (void)parent.context().flush();
   Ref<Task::Implementation::VforkDone> vfork_done;
   if (a.flags & CLONE_VFORK) {
     vfork_done = make_ref<Task::Implementation::VforkDone>();
     child->implementation().vfork_done = vfork_done;
-    (void)parent.context().flush();  // the child shares this memory and must see what was written
   }
   parent.kernel().forks.fetch_add(1, std::memory_order_relaxed);
   if (auto started = parent.kernel().run_task(child); !started) {
