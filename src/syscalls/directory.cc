@@ -63,6 +63,7 @@ Result<size_t> read_entries(Task& task, Fd fd, UserAddr buffer, uint32_t size, b
   constexpr size_t most = 64 << 10;  // more comes with the next call
   auto file = TRY(task.files()->get(fd.value));
   if (!file->inode() || !S_ISDIR(file->inode()->type())) return fail(Errno::NotDir);
+  if (file->inode()->removed()) return fail(Errno::NoEnt);
   EntryBuffer entries(std::min<size_t>(size, most), wide);
   MutexLock lock(file->position_lock);
   TRY(file->iterate(task, file->position, entries));

@@ -41,21 +41,42 @@ Result<size_t> read_at(Task& task, File& file, IoSink& sink, uint64_t offset, Io
   return file.read(task, sink, offset, options);
 }
 
-// RLIMIT_FSIZE: EFBIG with SIGXFSZ for a write that begins at the limit.
-Result<void> check_file_size_limit(Task& task, File& file, uint64_t offset) {
-  uint64_t limit = task.thread_group().limits.current(RLIMIT_FSIZE);
-  if (limit == RLIM_INFINITY || !file.inode() || !S_ISREG(file.inode()->type())) return {};
-  if (offset < limit) return {};
-  (void)task.send_signal(SignalInfo::from_kernel(SIGXFSZ));
-  return fail(Errno::FBig);
-}
+// The first bytes of another source.
+class FirstBytes final : public IoSource {
+ public:
+  FirstBytes(IoSource& whole, uint64_t most) : whole_(whole), most_(most) {}
+  size_t remaining() const override { return std::min<uint64_t>(whole_.remaining(), most_); }
+  Result<size_t> get(std::span<std::byte> to) override {
+    size_t n = TRY(whole_.get(to.first(std::min<uint64_t>(to.size(), most_))));
+    most_ -= n;
+    return n;
+  }
+  Result<size_t> get_to_host(int host_fd, size_t n, int64_t offset) override {
+    size_t done = TRY(whole_.get_to_host(host_fd, std::min<uint64_t>(n, most_), offset));
+    most_ -= done;
+    return done;
+  }
+  void unget(size_t n) override {
+    whole_.unget(n);
+    most_ += n;
+  }
 
-Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
-  if (!file.seekable()) return read_at(task, file, sink, 0, options_of(file));
-  MutexLock lock(file.position_lock);
-  size_t n = TRY(read_at(task, file, sink, file.position, options_of(file)));
-  file.position += n;
-  return n;
+ private:
+  IoSource& whole_;
+  uint64_t most_;
+};
+
+// Up to RLIMIT_FSIZE; EFBIG with SIGXFSZ for a write that begins there.
+Result<size_t> write_limited(Task& task, File& file, IoSource& source, uint64_t offset, IoOptions options) {
+  uint64_t limit = task.thread_group().limits.current(RLIMIT_FSIZE);
+  if (limit == RLIM_INFINITY || !file.inode() || !S_ISREG(file.inode()->type()))
+    return file.write(task, source, offset, options);
+  if (offset >= limit && source.remaining() != 0) {
+    (void)task.send_signal(SignalInfo::from_kernel(SIGXFSZ));
+    return fail(Errno::FBig);
+  }
+  FirstBytes first(source, limit - std::min(offset, limit));
+  return file.write(task, first, offset, options);
 }
 
 // A write by somebody else takes set-user-ID off (inode(7)); mostly one look at the inode's mode.
@@ -68,9 +89,8 @@ Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
   MutexLock lock(file.position_lock);
   IoOptions options = options_of(file);
   if (options.append) file.position = TRY(file.attributes()).size;
-  TRY(check_file_size_limit(task, file, file.position));
   TRY(strip_privileges(task, file));
-  size_t n = TRY(file.write(task, source, file.position, options));
+  size_t n = TRY(write_limited(task, file, source, file.position, options));
   if (options.append) {
     file.position = TRY(file.attributes()).size;
   } else {
@@ -88,9 +108,8 @@ Result<size_t> read_positioned(Task& task, File& file, IoSink& sink, int64_t off
 Result<size_t> write_positioned(Task& task, File& file, IoSource& source, int64_t offset, IoOptions options) {
   if (offset < 0) return fail(Errno::Inval);
   if (!file.seekable()) return fail(Errno::SPipe);
-  TRY(check_file_size_limit(task, file, static_cast<uint64_t>(offset)));
   TRY(strip_privileges(task, file));
-  return file.write(task, source, static_cast<uint64_t>(offset), options);
+  return write_limited(task, file, source, static_cast<uint64_t>(offset), options);
 }
 
 Result<IoOptions> options_with(File const& file, int32_t rwf, bool writing) {

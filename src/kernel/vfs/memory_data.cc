@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "host/files.h"
+#include "host/memfd.h"
 
 namespace cofferdam::kernel {
 namespace {
@@ -104,11 +105,10 @@ void MemoryData::discharge(uint64_t begin_page, uint64_t end_page) {
 
 void MemoryData::zero(uint64_t begin, uint64_t end) {
   static constexpr std::array<std::byte, page> zeros{};
-  if (!window_) return;
-  end = std::min(end, window_->length());
+  end = std::min(end, own_ ? size_.load(std::memory_order_relaxed) : room());  // a file of its own must not grow
   while (begin < end) {
     size_t n = std::min(end - begin, page);
-    auto done = host::write_at(memory_.fd()->get(), std::span(zeros).first(n), window_->offset() + begin);
+    auto done = host::write_at(host_fd(), std::span(zeros).first(n), base() + begin);
     if (!done || *done == 0) return;
     begin += *done;
   }
@@ -116,46 +116,70 @@ void MemoryData::zero(uint64_t begin, uint64_t end) {
 
 // Gives back whole pages of the byte range and zeroes the rest of it.
 void MemoryData::punch(uint64_t begin, uint64_t end) {
-  if (!window_ || begin >= end) return;
-  end = std::min(end, window_->length());
+  end = std::min(end, room());
+  if (begin >= end || pages_.empty()) return;
   uint64_t first = page_behind(begin), last = page_of(end);
   if (first >= last) {
-    auto it = pages_.upper_bound(page_of(begin));
-    if (it != pages_.begin()) zero(begin, end);
+    zero(begin, std::min(end, page_behind(begin) * page));
+    zero(std::max(begin, page_of(end) * page), end);
     return;
   }
-  if (begin < first * page && !pages_.empty()) zero(begin, first * page);
-  if (end > last * page && !pages_.empty()) zero(last * page, end);
-  memory_.punch(window_->offset() + first * page, (last - first) * page);
+  zero(begin, first * page);
+  zero(last * page, end);
+  if (own_)
+    (void)host::punch_hole(own_->get(), first * page, (last - first) * page);  // fails only for wrong arguments
+  else
+    memory_.punch(base() + first * page, (last - first) * page);
   discharge(first, last);
 }
 
-// ---- windows
+// ---- where the bytes are
+
+Result<void> MemoryData::copy_to(int fd, uint64_t target) {
+  if (pages_.empty() || room() == 0) return {};
+  constexpr size_t chunk = 256 << 10;
+  auto buffer = std::make_unique<std::byte[]>(chunk);
+  for (auto const& [first, behind] : pages_) {
+    for (uint64_t at = first * page, end = std::min(behind * page, room()); at < end;) {
+      size_t n = std::min<uint64_t>(chunk, end - at);
+      n = TRY(host::read_at(host_fd(), std::span(buffer.get(), n), base() + at));
+      if (n == 0) break;
+      TRY(host::write_at(fd, std::span(buffer.get(), n), target + at));
+      at += n;
+    }
+  }
+  return {};
+}
+
+void MemoryData::drop_storage() {
+  window_ = nullptr;
+  own_ = nullptr;
+  mapped_ = nullptr;
+  mapped_writable_ = nullptr;
+}
 
 Result<void> MemoryData::move_window(uint64_t length) {
   auto target = TRY(memory_.allocate(length));
-  if (window_ && !pages_.empty()) {
-    int fd = memory_.fd()->get();
-    constexpr size_t chunk = 256 << 10;
-    auto buffer = std::make_unique<std::byte[]>(chunk);
-    for (auto const& [first, behind] : pages_) {
-      for (uint64_t at = first * page, end = std::min(behind * page, window_->length()); at < end;) {
-        size_t n = std::min<uint64_t>(chunk, end - at);
-        n = TRY(host::read_at(fd, std::span(buffer.get(), n), window_->offset() + at));
-        if (n == 0) break;
-        TRY(host::write_at(fd, std::span(buffer.get(), n), target->offset() + at));
-        at += n;
-      }
-    }
-  }
+  TRY(copy_to(memory_.fd()->get(), target->offset()));
+  drop_storage();
   window_ = std::move(target);
-  mapped_ = nullptr;
-  mapped_writable_ = nullptr;
+  return {};
+}
+
+// EMFILE when descriptors are scarce: numbers are given lowest first, so a high one says that many are open.
+Result<void> MemoryData::move_to_own_file() {
+  constexpr int scarce = 8192;
+  auto fd = TRY(host::create_memfd("cofferdam-file"));
+  if (fd.get() >= scarce) return fail(Errno::MFile);
+  TRY(copy_to(fd.get(), 0));
+  TRY(host::set_file_size(fd.get(), size()));
+  drop_storage();
+  own_ = make_ref<host::SharedFd>(std::move(fd));
   return {};
 }
 
 Result<void> MemoryData::grow_window(uint64_t to) {
-  if (window_ && window_->length() >= to) return {};
+  if (room() >= to) return {};
   if (is_mapped()) return fail(Errno::NoSpc);  // a file of 64 GiB and more, mapped while it grows
   return move_window(window_for(to));
 }
@@ -167,9 +191,9 @@ Result<size_t> MemoryData::read(IoSink& sink, uint64_t offset) {
   uint64_t size = size_.load(std::memory_order_relaxed);
   if (offset >= size) return 0;
   size_t n = std::min<uint64_t>(sink.remaining(), size - offset);
-  if (!window_ || offset >= window_->length()) return sink.put_zeros(n);
-  n = std::min<uint64_t>(n, window_->length() - offset);
-  return sink.put_from_host(memory_.fd()->get(), n, static_cast<int64_t>(window_->offset() + offset));
+  if (offset >= room()) return sink.put_zeros(n);
+  n = std::min<uint64_t>(n, room() - offset);
+  return sink.put_from_host(host_fd(), n, static_cast<int64_t>(base() + offset));
 }
 
 Result<size_t> MemoryData::write(IoSource& source, uint64_t offset, bool append, uint64_t* written_at) {
@@ -191,7 +215,7 @@ Result<size_t> MemoryData::write(IoSource& source, uint64_t offset, bool append,
   uint64_t room = charge(offset, offset + n);
   if (room <= offset) return fail(Errno::NoSpc);
   n = room - offset;
-  size_t done = TRY(source.get_to_host(memory_.fd()->get(), n, static_cast<int64_t>(window_->offset() + offset)));
+  size_t done = TRY(source.get_to_host(host_fd(), n, static_cast<int64_t>(base() + offset)));
   if (offset + done > size) size_.store(offset + done, std::memory_order_release);
   return done;
 }
@@ -203,15 +227,15 @@ Result<void> MemoryData::truncate(uint64_t to) {
   if (to > max_size) return fail(Errno::FBig);
   if (to < size && (sealed & F_SEAL_SHRINK)) return fail(Errno::Perm);
   if (to > size && (sealed & F_SEAL_GROW)) return fail(Errno::Perm);
-  if (to < size && window_) {
-    if (to == 0 && !is_mapped()) {
-      discharge(0, page_of(max_size) + 1);
-      window_ = nullptr;
-      mapped_ = nullptr;
-      mapped_writable_ = nullptr;
-    } else {
-      punch(to, page_behind(size) * page);
-    }
+  if (to == 0 && !is_mapped()) {
+    discharge(0, page_of(max_size) + 1);
+    drop_storage();
+  } else if (own_) {
+    TRY(host::set_file_size(own_->get(), to));
+    discharge(page_behind(to), page_of(max_size) + 1);
+  } else if (to < size) {
+    punch(to, page_behind(size) * page);
+    discharge(page_behind(to), page_of(max_size) + 1);
   }
   size_.store(to, std::memory_order_release);
   return {};
@@ -231,7 +255,10 @@ Result<void> MemoryData::allocate(int mode, uint64_t offset, uint64_t length) {
   if ((sealed & F_SEAL_GROW) && end > size) return fail(Errno::Perm);
   TRY(grow_window(end));
   if (charge(offset, end) < end) return fail(Errno::NoSpc);
-  if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) size_.store(end, std::memory_order_release);
+  if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {
+    if (own_) TRY(host::set_file_size(own_->get(), end));
+    size_.store(end, std::memory_order_release);
+  }
   return {};
 }
 
@@ -239,11 +266,11 @@ Result<uint64_t> MemoryData::seek(uint64_t offset, bool data) {
   ReadLock lock(lock_);
   uint64_t size = size_.load(std::memory_order_relaxed);
   if (offset >= size) return fail(Errno::NxIo);
-  if (!window_ || offset >= window_->length()) return data ? fail(Errno::NxIo) : Result<uint64_t>(offset);
-  uint64_t base = window_->offset(), limit = std::min(size, window_->length());
-  auto found = host::seek_file(memory_.fd()->get(), static_cast<int64_t>(base + offset), data ? SEEK_DATA : SEEK_HOLE);
-  if (!found || *found >= base + limit) return data ? fail(Errno::NxIo) : Result<uint64_t>(limit);
-  return std::max(*found - base, offset);
+  if (offset >= room()) return data ? fail(Errno::NxIo) : Result<uint64_t>(offset);
+  uint64_t limit = std::min(size, room());
+  auto found = host::seek_file(host_fd(), static_cast<int64_t>(base() + offset), data ? SEEK_DATA : SEEK_HOLE);
+  if (!found || *found >= base() + limit) return data ? fail(Errno::NxIo) : Result<uint64_t>(limit);
+  return std::max(*found - base(), offset);
 }
 
 Result<MapTarget> MemoryData::map(MapRequest const& request, bool file_writable) {
@@ -253,21 +280,19 @@ Result<MapTarget> MemoryData::map(MapRequest const& request, bool file_writable)
   uint32_t sealed = seals();
   bool no_writes = (sealed & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
   if (request.shared && (request.protection & 2) && no_writes) return fail(Errno::Perm);
-  uint64_t wanted = std::max({mapped_window, window_for(end), window_for(size())});
-  if (!window_ || window_->length() < wanted) {
-    if (!is_mapped())
-      TRY(move_window(std::min(wanted, max_size)));
-    else if (window_->length() < end)
-      return fail(Errno::NoMem);
+  if (!own_ && !is_mapped() && !move_to_own_file()) {
+    uint64_t wanted = std::max({mapped_window, window_for(end), window_for(size())});
+    if (room() < wanted) TRY(move_window(wanted));
   }
+  if (room() < end) return fail(Errno::NoMem);
   bool writes = request.shared && file_writable && !no_writes;
   Ref<Hold>& hold = writes ? mapped_writable_ : mapped_;
-  if (!hold) hold = make_ref<Hold>(window_);
+  if (!hold) hold = make_ref<Hold>(window_, own_);
   // Pages that a mapping may touch are charged when it is made: its faults do not come here.
   if (writes && charge(request.offset, std::min(end, size())) < std::min(end, size())) return fail(Errno::NoSpc);
   MapTarget target;
-  target.fd = memory_.fd();
-  target.offset = window_->offset() + request.offset;
+  target.fd = host_file();
+  target.offset = base() + request.offset;
   target.backing = hold;
   target.may_write = !no_writes;
   return target;

@@ -1,8 +1,9 @@
 // The bytes of a file that lives in the sentry's memory file: tmpfs, memfd_create(2).
 //
-// A file's bytes stand in one window of the memory file, so that a mapping is one contiguous host range. Windows are
-// sparse and cost nothing but what is written; a file that outgrows its window moves to a larger one, which is possible
-// while nobody maps it. Mapped files have windows of at least 64 GiB.
+// A file's bytes stand in one window of the memory file. Windows are sparse and cost nothing but what is written; a
+// file that outgrows its window moves to a larger one. When it is first mapped it moves to a memfd of its own, so that
+// the mapping ends (SIGBUS) where the file does. Where descriptors are scarce it stays in a window, of at least 64 GiB
+// then, since a window cannot move while it is mapped.
 #pragma once
 
 #include <atomic>
@@ -56,11 +57,20 @@ class MemoryData {
  private:
   // What mappings hold: while there are any, the window stays.
   struct Hold : RefCounted {
-    explicit Hold(Ref<MemoryExtent> w) : window(std::move(w)) {}
+    Hold(Ref<MemoryExtent> w, Ref<host::SharedFd> f) : window(std::move(w)), own(std::move(f)) {}
     Ref<MemoryExtent> window;
+    Ref<host::SharedFd> own;
   };
   Result<void> grow_window(uint64_t to) REQUIRES(lock_);
   Result<void> move_window(uint64_t length) REQUIRES(lock_);
+  Result<void> move_to_own_file() REQUIRES(lock_);
+  Result<void> copy_to(int fd, uint64_t base) REQUIRES(lock_);
+  void drop_storage() REQUIRES(lock_);
+  // Where the bytes are: the host file, where in it the first one is, and how many there is room for.
+  Ref<host::SharedFd> host_file() const REQUIRES_SHARED(lock_) { return own_ ? own_ : memory_.fd(); }
+  int host_fd() const REQUIRES_SHARED(lock_) { return own_ ? own_->get() : memory_.fd()->get(); }
+  uint64_t base() const REQUIRES_SHARED(lock_) { return own_ || !window_ ? 0 : window_->offset(); }
+  uint64_t room() const REQUIRES_SHARED(lock_) { return own_ ? max_size : window_ ? window_->length() : 0; }
   bool is_mapped() const REQUIRES(lock_);
   // Charges pages of the byte range; gives up to which byte there is room.
   uint64_t charge(uint64_t begin, uint64_t end) REQUIRES(lock_);
@@ -74,6 +84,7 @@ class MemoryData {
   std::atomic<uint64_t> size_{0};
   std::atomic<uint32_t> seals_;
   Ref<MemoryExtent> window_ GUARDED_BY(lock_);
+  Ref<host::SharedFd> own_ GUARDED_BY(lock_);  // then there is no window
   Ref<Hold> mapped_ GUARDED_BY(lock_), mapped_writable_ GUARDED_BY(lock_);
   std::map<uint64_t, uint64_t> pages_ GUARDED_BY(lock_);  // charged: first page -> page behind
   uint64_t page_count_ GUARDED_BY(lock_) = 0;
