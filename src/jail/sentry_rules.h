@@ -95,7 +95,6 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_sendfile, "sendfile(2) from donated files"},
     {SYS_fallocate, "fallocate(2); punching freed pages out of the memory file"},
     {SYS_ftruncate, "truncate(2), growth of the memory file"},
-    {SYS_memfd_create, "a tmpfs file that is mapped: the mapping must end where the file does"},
     {SYS_fsync, "fsync(2)"},
     {SYS_fdatasync, "fdatasync(2)"},
     {SYS_syncfs, "sync(2) and syncfs(2)"},

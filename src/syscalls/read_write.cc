@@ -79,6 +79,14 @@ Result<size_t> write_limited(Task& task, File& file, IoSource& source, uint64_t 
   return file.write(task, first, offset, options);
 }
 
+Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
+  if (!file.seekable()) return read_at(task, file, sink, 0, options_of(file));
+  MutexLock lock(file.position_lock);
+  size_t n = TRY(read_at(task, file, sink, file.position, options_of(file)));
+  file.position += n;
+  return n;
+}
+
 // A write by somebody else takes set-user-ID off (inode(7)); mostly one look at the inode's mode.
 Result<void> strip_privileges(Task& task, File& file) {
   return file.inode() ? task.kernel().vfs().strip_privileges(task, *file.inode()) : Result<void>();
