@@ -260,8 +260,8 @@ class Loader {
     InitialStack stack = build_initial_stack(top, arguments_.arguments, arguments_.environment, facts);
     constexpr uint64_t largest_reserve = uint64_t{8} << 20, room_below = 128u << 10;
     uint64_t used = top - page_down(stack.pointer);
-    uint64_t size = std::max(page_down(std::min(arguments_.stack_limit, largest_reserve)), used + room_below);
-    uint64_t visible = top - std::max(used, std::min(used + room_below, page_down(arguments_.stack_limit)));
+    uint64_t size = std::max(page_down(std::min(arguments_.stack_limit, largest_reserve)), used + page_size);
+    uint64_t visible = top - std::max(used, std::min({used + room_below, page_down(arguments_.stack_limit), size}));
     int protection = PROT_READ | PROT_WRITE | (program.image.executable_stack ? PROT_EXEC : 0);
     TRY(mm.map_stack_for_loader(context, top, size, visible, protection));
     TRY(context.copy_out(stack.pointer, stack.bytes));
