@@ -191,6 +191,7 @@ std::vector<container::ProcessInfo> Guest::processes() {
     auto leader = group->leader(lock);
     if (!leader) continue;
     auto& own = group->implementation();
+    own.settle_usage();
     container::ProcessInfo info;
     info.pid = group->tgid();
     if (auto parent = group->parent(lock)) info.parent = parent->tgid();

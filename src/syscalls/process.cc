@@ -45,6 +45,7 @@ Result<int32_t> sys_wait4(Task& task, int32_t pid, UserPtr<int32_t> status, int3
   if (pid == INT32_MIN) return fail(Errno::Srch);
   auto selector = TRY(selector_of_options(options));
   selector.stopped = options & WUNTRACED;
+  selector.wants_usage = static_cast<bool>(usage);
   if (pid > 0) {
     selector.kind = WaitSelector::Kind::Pid;
     selector.id = pid;
@@ -98,6 +99,7 @@ Result<int32_t> sys_waitid(Task& task, int32_t id_type, int32_t id, UserAddr inf
   selector.exited = options & WEXITED;
   selector.stopped = options & WSTOPPED;
   selector.no_reap = options & WNOWAIT;
+  selector.wants_usage = static_cast<bool>(usage);
   TRY(select_by_id(task, id_type, id, selector));
   auto child = TRY(wait_for_child(task, selector));
   if (!child && selector.no_hang && !(options & WNOHANG)) return fail(Errno::Again);  // a non-blocking pidfd

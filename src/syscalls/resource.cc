@@ -78,7 +78,9 @@ Result<void> sys_getrusage(Task& task, int32_t who, UserPtr<rusage> usage) {
       GroupUsage children;
       {
         ProcessLocked lock(task.kernel());
-        children = task.thread_group().implementation().waited_children;
+        auto& group = task.thread_group().implementation();
+      group.settle_usage();
+      children = group.waited_children;
       }
       return task.write(usage, to_rusage(children));
     }

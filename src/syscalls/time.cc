@@ -165,7 +165,9 @@ Result<int64_t> sys_times(Task& task, UserPtr<tms> times) {
     GroupUsage own = usage_of(task.thread_group()), children;
     {
       ProcessLocked lock(task.kernel());
-      children = task.thread_group().implementation().waited_children;
+      auto& group = task.thread_group().implementation();
+      group.settle_usage();
+      children = group.waited_children;
     }
     TRY(task.write(times,
                    tms{own.user_ns / tick, own.system_ns / tick, children.user_ns / tick, children.system_ns / tick}));

@@ -36,7 +36,8 @@ CpuAccount cpu_account(Kernel& kernel) {
     ProcessLocked lock(kernel);
     account.last_pid = kernel.pids().last_pid(lock);
     for (Ref<ThreadGroup> const& group : kernel.pids().groups(lock)) {
-      ThreadGroup::Implementation const& g = group->implementation();
+      ThreadGroup::Implementation& g = group->implementation();
+      g.settle_usage();
       account.user_ns += g.waited_children.user_ns;
       account.system_ns += g.waited_children.system_ns;
       Ref<MemoryManager> mm = g.leader ? g.leader->mm() : Ref<MemoryManager>();

@@ -111,10 +111,9 @@ Result<void> execute(Task& task, Ref<File> executable, std::string path, std::ve
   task.set_credentials(credentials);
   task.set_name(loaded.name);
   auto old_context = TaskAccess::exchange_context(task, std::move(loaded.context));
-  if (old_context) {
-    auto usage = old_context->usage();
+  if (old_mm && old_mm->ref_count() == 1) {
     ProcessLocked lock(task.kernel());
-    task.thread_group().implementation().own.add(usage);
+    task.thread_group().implementation().left_spaces.push_back(old_mm->address_space_ref());
   }
   old_context.reset();
   own.registers_replaced = true;

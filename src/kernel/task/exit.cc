@@ -44,8 +44,12 @@ void reap(ThreadGroup& child, ProcessLocked const& lock) {
   Ref<ThreadGroup> keep(&child);
   if (c.parent) {
     auto& p = c.parent->implementation();
+    constexpr size_t most_left = 8;
     p.waited_children.add(c.own);
     p.waited_children.add(c.waited_children);
+    for (auto* left : {&c.left_spaces, &c.left_spaces_of_children})
+      p.left_spaces_of_children.insert(p.left_spaces_of_children.end(), left->begin(), left->end());
+    if (p.left_spaces_of_children.size() > most_left) p.settle_usage();
     std::erase(p.children, keep);
     c.parent = nullptr;
   }
@@ -185,7 +189,6 @@ void exit_task(Task& task) {
   ThreadGroup& group = task.thread_group();
   Ref<ThreadGroup> keep_group(&group);
   release_mm_of_task(task);
-  auto usage = task.context().usage();
   Released released = release_shared(task);
   if (released.files && released.files->ref_count() == 1)
     for (auto& file : released.files->take_all()) (void)close_descriptor(task, *released.files, *file);
@@ -193,13 +196,15 @@ void exit_task(Task& task) {
   released.fs = nullptr;
   // The host thread ends here. The last one of an address space takes the memory along.
   TaskAccess::exchange_context(task, nullptr).reset();
+  Ref<platform::AddressSpace> left;
+  if (released.mm && released.mm->ref_count() == 1) left = released.mm->address_space_ref();
   released.mm = nullptr;
 
   ProcessLocked lock(task.kernel());
   auto& g = group.implementation();
   own.exiting = true;
   hand_over_group_signals(task, lock);
-  g.own.add(usage);
+  if (left) g.left_spaces.push_back(std::move(left));
   std::erase(g.tasks, keep);
   bool is_leader = g.leader == keep;
   own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);
@@ -259,8 +264,11 @@ bool eligible(ThreadGroup const& child, WaitSelector const& w, Task const& waite
 std::optional<WaitedChild> report(ThreadGroup& child, WaitSelector const& w, ProcessLocked const& lock) {
   auto& c = child.implementation();
   WaitedChild out{.pid = child.tgid(), .uid = c.leader ? c.leader->credentials()->uid : 0};
-  out.usage.add(c.own);
-  out.usage.add(c.waited_children);
+  if (w.wants_usage) {
+    c.settle_usage();
+    out.usage.add(c.own);
+    out.usage.add(c.waited_children);
+  }
   if (c.zombie) {
     if (!w.exited) return {};
     out.status = c.exit_status;

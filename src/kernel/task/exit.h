@@ -28,7 +28,7 @@ struct WaitSelector {
   enum class Kind { Any, Pid, Group } kind = Kind::Any;
   int32_t id = 0;
   bool exited = true, stopped = false, continued = false;
-  bool no_hang = false, no_reap = false;
+  bool no_hang = false, no_reap = false, wants_usage = false;
   bool clone_children = false, all_children = false;  // __WCLONE, __WALL
 };
 struct WaitedChild {

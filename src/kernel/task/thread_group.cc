@@ -109,6 +109,13 @@ std::vector<Ref<ThreadGroup>> PidNamespace::groups_of(ProcessGroup const& wanted
   return members;
 }
 
+void ThreadGroup::Implementation::settle_usage() {
+  for (auto const& space : left_spaces) own.add(space->usage());
+  for (auto const& space : left_spaces_of_children) waited_children.add(space->usage());
+  left_spaces.clear();
+  left_spaces_of_children.clear();
+}
+
 Result<int32_t> PidNamespace::allocate(ProcessLocked const&) {
   constexpr int32_t pid_max = 32768, reserved = 300;  // numbers wrap to 300 as Linux's (RESERVED_PIDS)
   for (int32_t tries = 0; tries < pid_max; ++tries) {

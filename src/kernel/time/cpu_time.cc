@@ -7,13 +7,15 @@ namespace cofferdam::kernel {
 
 GroupUsage usage_of(ThreadGroup& group) {
   GroupUsage sum;
-  std::vector<Ref<Task>> tasks;
+  Ref<MemoryManager> mm;
   {
     ProcessLocked lock(group.kernel());
-    sum = group.implementation().own;
-    tasks = group.tasks(lock);
+    auto& g = group.implementation();
+    g.settle_usage();
+    sum = g.own;
+    if (!g.tasks.empty()) mm = g.tasks.front()->mm();
   }
-  for (auto const& task : tasks) sum.add(TaskAccess::usage(*task));
+  if (mm) sum.add(mm->address_space().usage());  // its ended threads are in it
   return sum;
 }
 

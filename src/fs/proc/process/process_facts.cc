@@ -52,6 +52,7 @@ ProcessFacts gather_facts(Task& target, bool as_thread) {
     facts.exit_code = group.zombie ? group.exit_status : 0;
     facts.exit_signal = as_thread && target.tid() != target.tgid() ? -1 : group.exit_signal;
     facts.start_time_ns = as_thread ? own.start_time_ns : group.start_time_ns;
+    group.settle_usage();
     facts.usage = group.own;
     facts.children_usage = group.waited_children;
     facts.nice = own.nice;
