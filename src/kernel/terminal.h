@@ -27,7 +27,8 @@ class Terminal : public RefCounted {
   // A new description of it: open(2) of /dev/tty. EIO after a hang-up.
   virtual Result<Ref<File>> open(Task&, Path const&, int flags) = 0;
 
-  // vhangup(2), and the end of the line: files that are open now read end of file; the session hears SIGHUP and SIGCONT.
+  // vhangup(2), and the end of the line: files that are open now read end of file; the session hears SIGHUP and
+  // SIGCONT.
   virtual void hang_up() = 0;
 
   // The session that it controls and that session's foreground process group; 0: none.

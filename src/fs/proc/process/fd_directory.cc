@@ -33,6 +33,13 @@ class OpenFileInode final : public Inode {
   OpenFileInode(FileSystem& fs, Ref<File> file, mode_t type) : Inode(fs), file_(std::move(file)), type_(type) {}
   Result<Attributes> attributes() override { return file_->attributes(); }
   mode_t type() const override { return type_; }
+  Result<void> set_attributes(AttributeChange const& change, Task& task) override {
+    if (change.mode || change.uid || change.gid) return fail(Errno::Perm);
+    if (!change.size) return {};
+    Result<void> const truncated = file_->truncate(task, *change.size);
+    if (!truncated && truncated.error() == Errno::Inval) return {};  // a stream: O_TRUNC passes over it
+    return truncated;
+  }
   bool opens_special_files() const override { return true; }
   Result<Ref<File>> open(OpenRequest const& request, Path const&) override {
     return file_->reopen(request.task, request.flags);
