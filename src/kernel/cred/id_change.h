@@ -1,5 +1,5 @@
-// Changing user and group ids: setuid(2) and its kin, and what that does to capabilities (capabilities(7), "Effect of user ID
-// changes on capabilities"). Pure functions from old to new credentials, so that the rules can be tested alone.
+// Changing user and group ids: setuid(2) and its kin, and what that does to capabilities (capabilities(7), "Effect of
+// user ID changes on capabilities"). Pure functions from old to new credentials, so that the rules can be tested alone.
 #pragma once
 
 #include "base/result.h"

@@ -183,8 +183,8 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
     auto number = parent.files()->install(std::move(fd), true, parent.thread_group().limits.current(RLIMIT_NOFILE));
     if (number) (void)parent.write(a.pidfd, static_cast<int32_t>(*number));
   }
-  // The child shares this memory: what is written here must be there before it runs, and not land on what it writes (a thread
-  // that ends clears the word that CLONE_PARENT_SETTID set).
+  // The child shares this memory: what is written here must be there before it runs, and not land on what it writes (a
+  // thread that ends clears the word that CLONE_PARENT_SETTID set).
   if (a.flags & CLONE_VM) (void)parent.context().flush();
   Ref<Task::Implementation::VforkDone> vfork_done;
   if (a.flags & CLONE_VFORK) {
