@@ -74,7 +74,8 @@ Result<uint64_t> AddressMap::remap(MapCaller const& caller, uint64_t old_address
   uint64_t new_end = old_address + new_length;
   if (old_length == v.end - old_address && in_range(old_address, new_length) && !tree_.overlaps(v.end, new_end)) {
     Vma grown = moved_part(v, v.end, v.end, new_end);
-    TRY(caller.context.remap(v.start, v.end - v.start, v.start, new_end - v.start));
+    // The range as the guest gave it: the host may hold as several mappings what the tree shows as one.
+    TRY(caller.context.remap(old_address, old_length, old_address, new_length));
     tree_.insert(std::move(grown));
     return old_address;
   }
