@@ -49,7 +49,7 @@ class Screen:
         os.waitpid(self.pid, 0)
 
 
-def test_interactive_shell_has_job_control():
+def test_interactive_shell_has_job_control(_place):
     screen = Screen([harness.COFFERDAM, "do", "-t", "--", "/bin/bash", "--norc", "-i"])
     prompt = b"# "
     try:
