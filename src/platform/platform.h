@@ -2,8 +2,8 @@
 //
 // A Context is one guest thread: its registers and the means to run it. An AddressSpace is what one or more
 // Contexts run in. Everything that a Context hands back (registers, syscall numbers, fault addresses, copied bytes)
-// is hostile input. All methods of a Context are called by the one sentry thread that owns it, except interrupt(), usage()
-// and kill().
+// is hostile input. All methods of a Context are called by the one sentry thread that owns it, except interrupt(),
+// usage() and kill().
 #pragma once
 
 #include <array>

@@ -30,6 +30,15 @@ static char thread_state(pid_t tid) {
   return end ? end[2] : 0;
 }
 
+// Gives a thread (or process) time to fall asleep in the call that it is about to make: until it is seen asleep, 50 ms
+// at most.
+static void settle(pid_t tid) {
+  for (int i = 0; i < 50 && thread_state(tid) != 'S'; i++) sleep_ms(1);
+}
+static void settle_process(pid_t pid) {
+  for (int i = 0; i < 50 && process_state(pid) != 'S'; i++) sleep_ms(1);
+}
+
 static void* pause_thread(void* unused) {
   for (;;) pause();
 }
@@ -233,7 +242,12 @@ static void* wait_on_word(void* index) {
 static void start_waiters(int n) {
   for (intptr_t i = 0; i < n; i++) start(&threads[i], wait_on_word, (void*)i);
   EVENTUALLY(ready == n);
-  for (int i = 0; i < n; i++) EVENTUALLY(thread_state(waiter_tids[i]) == 'S');
+  for (int i = 0; i < n; i++) settle(waiter_tids[i]);
+}
+
+CASE(thread_asleep_in_a_futex_is_shown_asleep) {
+  start_waiters(1);
+  EVENTUALLY(thread_state(waiter_tids[0]) == 'S');
 }
 
 CASE(futex_wake_wakes_as_many_as_asked) {
@@ -278,7 +292,7 @@ static void* wait_on_bit_one(void* unused) {
 CASE(futex_wake_bitset_wakes_matching_waiters_only) {
   start(&threads[0], wait_on_bit_one, NULL);
   EVENTUALLY(ready == 1);
-  EVENTUALLY(thread_state(waiter_tids[0]) == 'S');
+  settle(waiter_tids[0]);
   EXPECT_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 1, NULL, NULL, 2), 0);
   EXPECT_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 1, NULL, NULL, 3), 1);
   join(threads[0]);
@@ -307,7 +321,7 @@ CASE(futex_in_shared_memory_works_between_processes) {
   pid_t child = IN_CHILD({
     while (*shared == 0) futex(shared, FUTEX_WAIT, 0, NULL, NULL, 0);
   });
-  EVENTUALLY(process_state(child) == 'S');
+  settle_process(child);
   *shared = 1;
   EXPECT_EQ(futex(shared, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
   EXPECT_EXIT(child, 0);
@@ -315,7 +329,7 @@ CASE(futex_in_shared_memory_works_between_processes) {
 
 CASE(private_futexes_of_two_processes_are_apart) {
   pid_t child = IN_CHILD({ futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0); });
-  EVENTUALLY(process_state(child) == 'S');
+  settle_process(child);
   EXPECT_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 0);
   kill(child, SIGKILL);
   EXPECT_KILLED(child, SIGKILL);
@@ -337,7 +351,7 @@ CASE(futex_wait_is_interrupted_by_a_handler) {
 
 CASE(killed_process_leaves_its_futex_wait) {
   pid_t child = IN_CHILD({ futex(&word, FUTEX_WAIT, 0, NULL, NULL, 0); });
-  EVENTUALLY(process_state(child) == 'S');
+  settle_process(child);
   kill(child, SIGKILL);
   EXPECT_KILLED(child, SIGKILL);
 }

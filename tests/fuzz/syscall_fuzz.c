@@ -30,38 +30,77 @@ static uint64_t next_random(void) {  // xorshift64*
 
 static unsigned char* arena;  // readable and writable, followed by a page that is neither
 enum { arena_size = 1 << 16 };
-static char const* const paths[] = {".",      "/",           "/tmp",       "/proc/self/status", "/proc/self/fd/0",
-                                    "/dev/zero", "/dev/null", "/nonexistent", "f", "d/e", "/proc/self/mem",
-                                    "/dev/ptmx", "/proc/sys/kernel/hostname", "..", "", "/etc/passwd"};
+static char const* const paths[] = {".",
+                                    "/",
+                                    "/tmp",
+                                    "/proc/self/status",
+                                    "/proc/self/fd/0",
+                                    "/dev/zero",
+                                    "/dev/null",
+                                    "/nonexistent",
+                                    "f",
+                                    "d/e",
+                                    "/proc/self/mem",
+                                    "/dev/ptmx",
+                                    "/proc/sys/kernel/hostname",
+                                    "..",
+                                    "",
+                                    "/etc/passwd"};
 
 static uint64_t argument(void) {
   uint64_t r = next_random();
   switch (r % 14) {
-    case 0: return next_random() % 16;                     // descriptors, small counts
-    case 1: return (uint64_t)-(int64_t)(next_random() % 4);  // -1, -2, …
-    case 2: return (uint64_t)(arena + next_random() % arena_size);
-    case 3: return (uint64_t)(arena + arena_size - next_random() % 64);  // runs into the hole
-    case 4: return 1ull << (next_random() % 64);
-    case 5: return (1ull << (next_random() % 64)) - 1;
-    case 6: return next_random();
-    case 7: return 0;
-    case 8: return (uint64_t)paths[next_random() % (sizeof paths / sizeof *paths)];
-    case 9: return 4096 * (next_random() % 64);
-    case 10: return 0x7fff00000000ull + (next_random() % (1ull << 32));  // where a platform may keep its own things
-    case 11: return (uint64_t)-100;                        // AT_FDCWD
-    case 12: return (uint64_t)&argument;                   // text
-    default: return next_random() & 0xffff;
+    case 0:
+      return next_random() % 16;  // descriptors, small counts
+    case 1:
+      return (uint64_t)-(int64_t)(next_random() % 4);  // -1, -2, …
+    case 2:
+      return (uint64_t)(arena + next_random() % arena_size);
+    case 3:
+      return (uint64_t)(arena + arena_size - next_random() % 64);  // runs into the hole
+    case 4:
+      return 1ull << (next_random() % 64);
+    case 5:
+      return (1ull << (next_random() % 64)) - 1;
+    case 6:
+      return next_random();
+    case 7:
+      return 0;
+    case 8:
+      return (uint64_t)paths[next_random() % (sizeof paths / sizeof *paths)];
+    case 9:
+      return 4096 * (next_random() % 64);
+    case 10:
+      return 0x7fff00000000ull + (next_random() % (1ull << 32));  // where a platform may keep its own things
+    case 11:
+      return (uint64_t)-100;  // AT_FDCWD
+    case 12:
+      return (uint64_t)&argument;  // text
+    default:
+      return next_random() & 0xffff;
   }
 }
 
 static int spared(long number) {
   switch (number) {
-    case SYS_exit: case SYS_exit_group:   // would only end the batch
-    case SYS_kill: case SYS_tkill: case SYS_tgkill: case SYS_rt_sigqueueinfo: case SYS_rt_tgsigqueueinfo:  // of the harness
-    case SYS_pidfd_send_signal: case SYS_setpgid: case SYS_setsid: case SYS_reboot:
-    case SYS_fork: case SYS_vfork: case SYS_clone: case SYS_clone3:  // bombs; see storm()
+    case SYS_exit:
+    case SYS_exit_group:  // would only end the batch
+    case SYS_kill:
+    case SYS_tkill:
+    case SYS_tgkill:
+    case SYS_rt_sigqueueinfo:
+    case SYS_rt_tgsigqueueinfo:  // of the harness
+    case SYS_pidfd_send_signal:
+    case SYS_setpgid:
+    case SYS_setsid:
+    case SYS_reboot:
+    case SYS_fork:
+    case SYS_vfork:
+    case SYS_clone:
+    case SYS_clone3:  // bombs; see storm()
       return 1;
-    default: return 0;
+    default:
+      return 0;
   }
 }
 

@@ -21,8 +21,12 @@ class CapabilitySet {
   constexpr CapabilitySet without(int capability) const { return CapabilitySet(bits_ & ~(uint64_t{1} << capability)); }
   constexpr uint64_t bits() const { return bits_; }
   friend constexpr bool operator==(CapabilitySet, CapabilitySet) = default;
-  friend constexpr CapabilitySet operator&(CapabilitySet a, CapabilitySet b) { return CapabilitySet(a.bits_ & b.bits_); }
-  friend constexpr CapabilitySet operator|(CapabilitySet a, CapabilitySet b) { return CapabilitySet(a.bits_ | b.bits_); }
+  friend constexpr CapabilitySet operator&(CapabilitySet a, CapabilitySet b) {
+    return CapabilitySet(a.bits_ & b.bits_);
+  }
+  friend constexpr CapabilitySet operator|(CapabilitySet a, CapabilitySet b) {
+    return CapabilitySet(a.bits_ | b.bits_);
+  }
   constexpr bool subset_of(CapabilitySet o) const { return (bits_ & ~o.bits_) == 0; }
 
  private:

@@ -59,6 +59,12 @@ Result<void> become_only_thread(Task& task) {
   return {};
 }
 
+// Before any descriptor closes: that is how a parent may learn of the exec, and then setpgid(2) refuses it.
+void note_exec(Task& task) {
+  ProcessLocked lock(task.kernel());
+  task.thread_group().implementation().has_execed = true;
+}
+
 void close_on_exec_files(Task& task) {
   task.unshare_files();
   auto files = task.files();
@@ -71,7 +77,6 @@ void reset_process(Task& task) {
   auto& g = task.thread_group().implementation();
   reset_signals_for_exec(task, lock);
   delete_timers_for_exec(task.thread_group(), lock);
-  g.has_execed = true;
   g.dumpable = true;
   if (g.exit_signal != 0) g.exit_signal = SIGCHLD;
   own.robust_list_head = 0;
@@ -100,6 +105,7 @@ Result<void> execute(Task& task, Ref<File> executable, std::string path, std::ve
   TRY(become_only_thread(task));
 
   release_mm_of_task(task);
+  note_exec(task);
   close_on_exec_files(task);
   reset_process(task);
   auto& own = task.implementation();

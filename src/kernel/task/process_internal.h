@@ -45,8 +45,8 @@ struct ThreadGroup::Implementation {
   // Group stop.
   bool stopped = false;
   int stop_signal = 0;
-  bool stop_reported = false;       // to wait(WUNTRACED)
-  bool continue_unreported = false; // for wait(WCONTINUED)
+  bool stop_reported = false;        // to wait(WUNTRACED)
+  bool continue_unreported = false;  // for wait(WCONTINUED)
 
   bool child_subreaper = false;
   bool dumpable = true;

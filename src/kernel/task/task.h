@@ -59,7 +59,7 @@ class Task : public RefCounted {
   Ref<FdTable> files() const;
   Ref<FsContext> fs() const;
   Ref<MemoryManager> mm() const;
-  void unshare_files();  // [own] its own copy of the descriptor table, if it shares one
+  void unshare_files();                               // [own] its own copy of the descriptor table, if it shares one
   platform::Context& context() { return *context_; }  // [own]
 
   // Guest memory of this task. [own]

@@ -10,9 +10,9 @@ namespace cofferdam::kernel {
 
 // Work for the run loop (Task::work_): bits say what may be waiting; the loop looks under the process lock.
 namespace work {
-inline constexpr uint32_t signals = 1;      // a signal that is not blocked may be pending
-inline constexpr uint32_t kill = 2;         // the group is exiting, or this task was told to die (execve of another thread)
-inline constexpr uint32_t stop = 4;         // a group stop is in force
+inline constexpr uint32_t signals = 1;  // a signal that is not blocked may be pending
+inline constexpr uint32_t kill = 2;     // the group is exiting, or this task was told to die (execve of another thread)
+inline constexpr uint32_t stop = 4;     // a group stop is in force
 inline constexpr uint32_t credentials = 8;  // facts of the platform's trampoline are stale
 inline constexpr uint32_t timer = 16;       // a CPU-time limit or timer may have run out
 }  // namespace work
@@ -44,8 +44,8 @@ struct Task::Implementation {
   // [lock]
   PendingSignals pending;
   std::atomic<TaskState> state{TaskState::Running};
-  int32_t exit_status = 0;  // wait(2) status of this thread
-  bool exiting = false;     // past the point of no return in exit
+  int32_t exit_status = 0;    // wait(2) status of this thread
+  bool exiting = false;       // past the point of no return in exit
   bool told_to_exit = false;  // another thread's execve or exit_group
   bool leader_zombie = false;
 
@@ -65,20 +65,21 @@ struct Task::Implementation {
     std::atomic<bool> done{false};
     WaitQueue queue;
   };
-  Ref<VforkDone> vfork_done;  // what a vfork parent waits on; signalled at execve or exit
+  Ref<VforkDone> vfork_done;       // what a vfork parent waits on; signalled at execve or exit
   std::vector<uint64_t> affinity;  // sched_setaffinity; empty: all
   int nice = 0;
   int scheduling_policy = 0, scheduling_priority = 0;
-  int io_priority = 0;         // ioprio_set(2)
-  uint32_t personality = 0;    // personality(2)
-  int memory_policy = 0;       // set_mempolicy(2)
+  int io_priority = 0;       // ioprio_set(2)
+  uint32_t personality = 0;  // personality(2)
+  int memory_policy = 0;     // set_mempolicy(2)
   uint64_t memory_nodes = 0;
   Nanoseconds start_time_ns = 0;  // host CLOCK_MONOTONIC
 };
 
 // The task whose run loop this host thread runs.
 namespace run_loop {
-// Ends the calling task alone, or its whole group; does not unwind: sets work::kill and the loop leaves. status is wait(2)'s.
+// Ends the calling task alone, or its whole group; does not unwind: sets work::kill and the loop leaves. status is
+// wait(2)'s.
 void request_exit(Task&, int32_t status);
 void request_group_exit(Task&, int32_t status);
 // Starts or ends a group stop (SIGSTOP and kin; SIGCONT).
