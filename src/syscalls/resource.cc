@@ -79,8 +79,8 @@ Result<void> sys_getrusage(Task& task, int32_t who, UserPtr<rusage> usage) {
       {
         ProcessLocked lock(task.kernel());
         auto& group = task.thread_group().implementation();
-      group.settle_usage();
-      children = group.waited_children;
+        group.settle_usage();
+        children = group.waited_children;
       }
       return task.write(usage, to_rusage(children));
     }

@@ -64,8 +64,8 @@ std::vector<uint64_t> auxiliary_vector(ProgramFacts const& f, uint64_t path, uin
   add(AT_EGID, c.egid);
   add(AT_SECURE, f.secure);
   add(AT_RANDOM, random);
-  // Without HWCAP2_FSGSBASE: a program that writes GS by itself would take the base from under the platform's trampoline;
-  // arch_prctl(2) serves it.
+  // Without HWCAP2_FSGSBASE: a program that writes GS by itself would take the base from under the platform's
+  // trampoline; arch_prctl(2) serves it.
   constexpr uint64_t fsgsbase = 1u << 1;
   add(AT_HWCAP2, getauxval(AT_HWCAP2) & ~fsgsbase);
   add(AT_EXECFN, path);

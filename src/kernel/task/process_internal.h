@@ -53,8 +53,8 @@ struct ThreadGroup::Implementation {
   bool has_execed = false;  // setpgid of a child after exec is EACCES
   Ref<Task> exec_task;      // the thread that execs and makes the others exit
 
-  // What has been used and is over. The numbers of an address space that was left behind are asked for when somebody wants them,
-  // or when too many wait: asking costs host calls, and most exits are never asked about.
+  // What has been used and is over. The numbers of an address space that was left behind are asked for when somebody
+  // wants them, or when too many wait: asking costs host calls, and most exits are never asked about.
   GroupUsage own, waited_children;
   std::vector<Ref<platform::AddressSpace>> left_spaces, left_spaces_of_children;
   void settle_usage();  // brings own and waited_children up to date
