@@ -3,7 +3,7 @@
 // A Context is one guest thread: its registers and the means to run it. An AddressSpace is what one or more
 // Contexts run in. Everything that a Context hands back (registers, syscall numbers, fault addresses, copied bytes)
 // is hostile input. All methods of a Context are called by the one sentry thread that owns it, except interrupt(),
-// usage() and kill().
+// usage(), asleep() and kill().
 #pragma once
 
 #include <array>
@@ -168,6 +168,8 @@ class Context {
   virtual int current_cpu() = 0;
   // User and system time of this thread on the host.
   virtual AddressSpace::Usage usage() = 0;
+  // Whether a guest that runs sleeps in a call that is served natively (a futex wait). From any sentry thread.
+  virtual bool asleep() { return false; }
   // Facts that trivial calls are answered from without a hand-off. Called when they change; the platform may ignore it.
   struct Facts {
     int32_t pid, tid, ppid;

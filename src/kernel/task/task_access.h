@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernel/task/task.h"
+#include "kernel/task/task_internal.h"
 
 namespace cofferdam::kernel {
 
@@ -15,6 +16,13 @@ struct TaskAccess {
   static platform::AddressSpace::Usage usage(Task& t) {
     MutexLock lock(t.context_mutex_);
     return t.context_ ? t.context_->usage() : platform::AddressSpace::Usage{};
+  }
+  // As people see it: a guest thread that sleeps in a futex wait of the host's is asleep. From any thread.
+  static TaskState state(Task& t) {
+    TaskState state = t.implementation().state.load();
+    if (state != TaskState::Running || !t.in_guest_.load(std::memory_order_relaxed)) return state;
+    MutexLock lock(t.context_mutex_);
+    return t.context_ && t.context_->asleep() ? TaskState::Sleeping : state;
   }
   // Puts another context in; the one that was there is given back, to be destroyed by the caller.
   static std::unique_ptr<platform::Context> exchange_context(Task& t, std::unique_ptr<platform::Context> context) {

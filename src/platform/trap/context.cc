@@ -273,6 +273,12 @@ AddressSpace::Usage TrapContext::usage() {
       .value_or(AddressSpace::Usage{});
 }
 
+bool TrapContext::asleep() {
+  return process()
+      .with_pid([&](pid_t pid) -> Result<bool> { return read_state(shared(), pid, thread_) == 'S'; })
+      .value_or(false);
+}
+
 void TrapContext::set_facts(Facts const& facts) {
   auto& f = area_->control().facts;
   f.flags = 0;

@@ -56,6 +56,7 @@ class TrapContext final : public Context {
   Result<void> set_affinity(std::span<uint64_t const> mask) override;
   int current_cpu() override { return static_cast<int>(area_->control().cpu & 0xfff); }
   AddressSpace::Usage usage() override;
+  bool asleep() override;
   void set_facts(Facts const&) override;
 
   // For the zygote: waits for the first event of a thread that was started by other means. False if it died.

@@ -224,6 +224,12 @@ AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread) {
   return usage;
 }
 
+char read_state(Shared& shared, pid_t pid, pid_t thread) {
+  std::string const stat = read_small_file(shared, fmt::format("{}/task/{}/stat", pid, thread));
+  auto const at = stat.rfind(')');
+  return at == std::string::npos || at + 2 >= stat.size() ? 0 : stat[at + 2];
+}
+
 AddressSpace::Usage TrapAddressSpace::usage() {
   auto live = process_->with_pid([&](pid_t pid) -> Result<Usage> { return read_usage(process_->shared(), pid, 0); });
   if (live) return *live;

@@ -1,6 +1,7 @@
 #include "fs/proc/process/process_facts.h"
 
 #include "kernel/kernel.h"
+#include "kernel/task/task_access.h"
 #include "kernel/terminal.h"
 
 namespace cofferdam::fs::proc {
@@ -47,7 +48,7 @@ ProcessFacts gather_facts(Task& target, bool as_thread) {
     note_family(facts, target, lock);
     note_signals(facts, target, group);
     facts.zombie = as_thread ? own.exiting : group.zombie;
-    facts.state = facts.zombie ? 'Z' : group.stopped ? 'T' : static_cast<char>(own.state.load());
+    facts.state = facts.zombie ? 'Z' : group.stopped ? 'T' : static_cast<char>(TaskAccess::state(target));
     facts.threads = std::max<size_t>(group.tasks.size(), 1);
     facts.exit_code = group.zombie ? group.exit_status : 0;
     facts.exit_signal = as_thread && target.tid() != target.tgid() ? -1 : group.exit_signal;
