@@ -79,7 +79,7 @@ Kernel::~Kernel() = default;
 
 Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {
   std::unique_ptr<Kernel> kernel(new Kernel(std::move(options)));
-  kernel->boot_time_ns_ = host_now(CLOCK_MONOTONIC);
+  kernel->boot_time_ns_ = host_now(CLOCK_MONOTONIC) - host_now(CLOCK_BOOTTIME);
   kernel->memory_file_ = TRY(MemoryFile::create());
   kernel->timers_ = std::make_unique<TimerQueue>();
   kernel->host_notifier_ = std::make_unique<HostNotifier>();

@@ -83,7 +83,8 @@ class Kernel {
   HostNotifier& host_notifier() { return *host_notifier_; }
   Guarded<UtsNames>& uts() { return uts_; }
   MountNamespace& root_mounts() { return *root_mounts_; }
-  // CLOCK_MONOTONIC of the host when the sandbox booted, for uptime.
+  // When the system booted, on the host's CLOCK_MONOTONIC: where CLOCK_BOOTTIME, which guests read from the vDSO,
+  // begins. /proc/uptime, btime and the start times of processes agree with it.
   Nanoseconds boot_time_ns() const { return boot_time_ns_; }
 
   // File systems that mount(2) and the container's mounts know by name.
