@@ -258,7 +258,8 @@ void Reaper::run() {
     siginfo_t info = {};
     // Stubs are clone children (no exit signal) in a process group of their own: no other wait takes them, nor this one
     // others.
-    if (::waitid(P_PGID, static_cast<id_t>(group_), &info, WEXITED | WNOWAIT | __WCLONE) != 0) {
+    rusage usage = {};
+    if (::syscall(SYS_waitid, P_PGID, group_, &info, WEXITED | WNOWAIT | __WCLONE, &usage) != 0) {
       if (errno == EINTR) continue;
       return;  // ECHILD: the zygote and all stubs are gone
     }
@@ -271,10 +272,11 @@ void Reaper::run() {
         shared_->table.erase(it);
       }
     }
-    if (process) process->mark_dead(info.si_code == CLD_EXITED ? 0 : info.si_status);
-    rusage usage = {};
-    ::syscall(SYS_waitid, P_PID, info.si_pid, &info, WEXITED | __WCLONE, &usage);
-    if (process) process->set_final_usage(usage);
+    if (process) {
+      process->set_final_usage(usage);  // first: whoever finds it dead asks for this
+      process->mark_dead(info.si_code == CLD_EXITED ? 0 : info.si_status);
+    }
+    ::syscall(SYS_waitid, P_PID, info.si_pid, &info, WEXITED | __WCLONE, nullptr);
   }
 }
 
