@@ -20,16 +20,21 @@ inline Result<PathArgument> path_argument(Task& task, Fd directory, UserCString 
   return PathArgument{std::move(start), std::move(text)};
 }
 
-// What AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW and AT_EMPTY_PATH make of it. ENOENT for "" without AT_EMPTY_PATH.
-inline Result<kernel::Path> lookup_argument(Task& task, Fd directory, UserCString path, bool follow,
-                                            bool allow_empty = false) {
-  auto text = TRY(task.read_path(path));
+// As below, for a path that has been read: guest memory is read once.
+inline Result<kernel::Path> lookup_text(Task& task, Fd directory, std::string const& text, bool follow,
+                                        bool allow_empty = false) {
   if (text.empty() && allow_empty) {
     if (directory.value == AT_FDCWD) return task.fs()->cwd();
     return TRY(task.files()->get(directory.value, true))->path();
   }
   auto start = TRY(task.kernel().vfs().start_of(task, directory.value, text));
   return task.kernel().vfs().lookup(task, start, text, {.follow_last = follow});
+}
+
+// What AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW and AT_EMPTY_PATH make of it. ENOENT for "" without AT_EMPTY_PATH.
+inline Result<kernel::Path> lookup_argument(Task& task, Fd directory, UserCString path, bool follow,
+                                            bool allow_empty = false) {
+  return lookup_text(task, directory, TRY(task.read_path(path)), follow, allow_empty);
 }
 
 inline uint64_t descriptor_limit(Task& task) { return task.thread_group().limits.current(RLIMIT_NOFILE); }

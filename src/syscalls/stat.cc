@@ -75,19 +75,14 @@ struct Target {
 };
 
 Result<Target> target_of(Task& task, Fd directory, UserCString path, int flags) {
-  if ((flags & AT_EMPTY_PATH) && directory.value != AT_FDCWD) {
-    bool empty = !path;
-    if (!empty) {
-      std::byte first;
-      TRY(task.copy_in(path.address, std::span(&first, 1)));
-      empty = first == std::byte{0};
-    }
-    if (empty) {
-      auto file = TRY(task.files()->get(directory.value, true));
-      return Target{TRY(file->attributes()), file->path().mount};
-    }
+  bool of_descriptor = (flags & AT_EMPTY_PATH) && directory.value != AT_FDCWD;
+  std::string text;
+  if (path || !of_descriptor) text = TRY(task.read_path(path));
+  if (of_descriptor && text.empty()) {
+    auto file = TRY(task.files()->get(directory.value, true));
+    return Target{TRY(file->attributes()), file->path().mount};
   }
-  auto found = TRY(lookup_argument(task, directory, path, !(flags & AT_SYMLINK_NOFOLLOW), flags & AT_EMPTY_PATH));
+  auto found = TRY(lookup_text(task, directory, text, !(flags & AT_SYMLINK_NOFOLLOW), flags & AT_EMPTY_PATH));
   return Target{TRY(task.kernel().vfs().attributes(found)), found.mount};
 }
 
