@@ -191,6 +191,28 @@ CASE(children_zombie_is_state_z) {
   EVENTUALLY(process_state(child) == 'Z');
   EXPECT_EQ(field(path, "State")[0], 'Z');
 }
+CASE(a_process_that_makes_calls_is_in_state_r) {
+  int p[2], zero = (int)OK(open("/dev/zero", O_RDONLY));
+  char byte;
+  OK(pipe(p));
+  pid_t child = IN_CHILD({
+    OK(write(p[1], "r", 1));
+    for (;;) OK(read(zero, &byte, 1));
+  });
+  OK(read(p[0], &byte, 1));
+  for (int i = 0; i < 300; i++) EXPECT_EQ(process_state(child), 'R');
+  kill(child, SIGKILL);
+  EXPECT_KILLED(child, SIGKILL);
+}
+CASE(a_process_in_a_futex_wait_is_in_state_s) {
+  static unsigned word;
+  pid_t child = IN_CHILD({
+    for (;;) syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0);
+  });
+  EVENTUALLY(process_state(child) == 'S');
+  kill(child, SIGKILL);
+  EXPECT_KILLED(child, SIGKILL);
+}
 CASE(missing_pid_is_enoent) {
   struct stat st;
   EXPECT_ERRNO(stat("/proc/3999999", &st), ENOENT);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <span>
 
@@ -62,6 +63,22 @@ class TrapTest : public ::testing::Test {
     r.rip = code_address + 16;
     p.context->set_registers(r);
     return p;
+  }
+
+  // Calls `step` until it gives true, bounded: on a loaded machine the other side may not run for a long time.
+  static bool eventually(auto&& step) {
+    auto const end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!step())
+      if (std::chrono::steady_clock::now() > end) return false;
+    return true;
+  }
+  // Interrupts the guest once it sleeps in a futex wait of its own; for another thread than the one in run().
+  static void interrupt_when_asleep(Context& context) {
+    EXPECT_TRUE(eventually([&] {
+      ::usleep(1000);
+      return context.asleep();
+    }));
+    context.interrupt();
   }
 
   std::unique_ptr<Platform> platform_;

@@ -236,37 +236,43 @@ TEST_F(PatchTest, interrupts_race_with_trampoline_calls_and_facts) {
       ::usleep(30);
     }
   });
-  int interrupts = 0;
+  int interrupts = 0, others = 0;
   uint64_t made = 0;
-  for (int i = 0; i < 20000 && interrupts < 2000; ++i) {
+  EXPECT_TRUE(eventually([&] {
     Stop stop = p.context->run();
     if (std::holds_alternative<Interrupted>(stop)) {
       ++interrupts;
       uint64_t const rip = p.context->registers().rip;
       EXPECT_TRUE(rip == program || rip == program + 7 || rip == program + 10) << std::hex << rip;
-    } else {
-      ASSERT_TRUE(std::holds_alternative<Syscall>(stop)) << stop.index();
+    } else if (std::holds_alternative<Syscall>(stop)) {
       ++made;
       p.context->set_syscall_result(0);
+    } else {
+      ++others;
     }
-  }
-  EXPECT_GT(interrupts, 0);
+    return others != 0 || (interrupts >= 500 && made >= 500);
+  })) << interrupts
+      << " interrupts, " << made << " calls";
+  EXPECT_EQ(others, 0);
   uint64_t const now = p.context->registers().rbx;
   EXPECT_GE(now, counted + made);
   EXPECT_LE(now, counted + made + 1);
   // The same where calls are answered in the trampoline: every interrupt arrives.
   p.context->set_facts({1234, 1, 1, 1, 1, 1, 1, true});
-  for (int i = 0; i < 2000; ++i) {
+  interrupts = 0;
+  EXPECT_TRUE(eventually([&] {
     Stop stop = p.context->run();
-    if (std::holds_alternative<Syscall>(stop)) {
+    if (std::holds_alternative<Syscall>(stop))
       p.context->set_syscall_result(0);
-      continue;
-    }
-    ASSERT_TRUE(std::holds_alternative<Interrupted>(stop)) << stop.index();
-  }
+    else if (std::holds_alternative<Interrupted>(stop))
+      ++interrupts;
+    else
+      ++others;
+    return others != 0 || (interrupts >= 500 && p.context->registers().rbx > now);
+  })) << interrupts;
+  EXPECT_EQ(others, 0);
   done = true;
   other.join();
-  EXPECT_GT(p.context->registers().rbx, now);
 }
 
 TEST_F(PatchTest, native_futex_in_the_trampoline) {
@@ -280,10 +286,7 @@ TEST_F(PatchTest, native_futex_in_the_trampoline) {
   ASSERT_TRUE(waker);
   ASSERT_TRUE(p.context->store32(data_address, 1));
   for (int i = 0; i < 20; ++i) {
-    std::thread other([&] {
-      ::usleep(3000);
-      p.context->interrupt();
-    });
+    std::thread other([&] { interrupt_when_asleep(*p.context); });
     Stop stop = p.context->run();
     other.join();
     ASSERT_TRUE(std::holds_alternative<Interrupted>(stop)) << stop.index();

@@ -273,9 +273,12 @@ AddressSpace::Usage TrapContext::usage() {
       .value_or(AddressSpace::Usage{});
 }
 
+// A thread that sleeps until the sentry has done its call, or has not yet noticed that it is done, is not asleep to
+// people: only where it sleeps tells.
 bool TrapContext::asleep() {
   return process()
-      .with_pid([&](pid_t pid) -> Result<bool> { return read_state(shared(), pid, thread_) == 'S'; })
+      .with_pid(
+          [&](pid_t pid) -> Result<bool> { return blocked_at(shared(), pid, thread_, shared().image.guest_futex_ip); })
       .value_or(false);
 }
 

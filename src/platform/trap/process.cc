@@ -224,10 +224,11 @@ AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread) {
   return usage;
 }
 
-char read_state(Shared& shared, pid_t pid, pid_t thread) {
-  std::string const stat = read_small_file(shared, fmt::format("{}/task/{}/stat", pid, thread));
-  auto const at = stat.rfind(')');
-  return at == std::string::npos || at + 2 >= stat.size() ? 0 : stat[at + 2];
+bool blocked_at(Shared& shared, pid_t pid, pid_t thread, uint64_t ip) {
+  // Of a blocked thread: the number of its call, six arguments, rsp, rip. Of another: "running".
+  std::string const call = read_small_file(shared, fmt::format("{}/task/{}/syscall", pid, thread));
+  auto const at = call.rfind(' ');
+  return at != std::string::npos && std::strtoull(call.c_str() + at, nullptr, 16) == ip;
 }
 
 AddressSpace::Usage TrapAddressSpace::usage() {

@@ -125,8 +125,8 @@ inline bool is_guest_range(uint64_t address, uint64_t length) {
 
 // From /proc/PID/stat and status, or /proc/PID/task/TID/….
 AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread);
-// The state letter of /proc/PID/task/TID/stat, 0 when there is no such thread.
-char read_state(Shared& shared, pid_t pid, pid_t thread);
+// Is the thread blocked on the host in the call whose instruction ends at `ip`?
+bool blocked_at(Shared& shared, pid_t pid, pid_t thread, uint64_t ip);
 
 // Waits for the deaths of stubs on a thread of its own.
 class Reaper {
