@@ -87,7 +87,10 @@ Result<void> unlink_at(int directory, std::string_view name, bool is_directory) 
 
 Result<void> rename_at(int old_directory, std::string_view old_name, int directory, std::string_view name,
                        unsigned flags) {
-  return done(::renameat2(old_directory, Name(old_name), directory, Name(name), flags));
+  // Not the C library's renameat2, which calls renameat when there are no flags: the jail knows one of them.
+  Name const from(old_name), to(name);
+  return done(static_cast<int>(::syscall(SYS_renameat2, old_directory, static_cast<char const*>(from), directory,
+                                         static_cast<char const*>(to), flags)));
 }
 
 Result<void> change_owner_at(int directory, std::string_view name, uid_t uid, gid_t gid) {
