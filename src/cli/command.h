@@ -16,6 +16,7 @@ struct Globals {
   std::string state_root;
   bool debug = false;
   std::string log, log_format = "text";
+  bool debug_jail = false;
   std::string debug_log;  // the sentry's own log
   std::string platform = "trap", overlay = "none", network = "sandbox";
   bool strace = false;

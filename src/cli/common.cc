@@ -48,12 +48,13 @@ Outcome<sentry::Settings> Globals::settings() const {
     return refuse(fmt::format("--network: '{}' is not known; use sandbox or none", network));
   s.strace = strace;
   s.report_violations = debug;
+  s.report_jail_rules = debug_jail;
   s.log_level = debug ? log::Level::Debug : log::Level::Info;
   return s;
 }
 
 Outcome<host::OwnedFd> Globals::sentry_log() const {
-  if (debug_log.empty()) return host::OwnedFd(debug || strace ? ::fcntl(2, F_DUPFD_CLOEXEC, 3) : -1);
+  if (debug_log.empty()) return host::OwnedFd(debug || debug_jail || strace ? ::fcntl(2, F_DUPFD_CLOEXEC, 3) : -1);
   host::OwnedFd fd(::open(debug_log.c_str(), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0600));
   if (!fd) return refuse(fmt::format("--debug-log: cannot open {}: {}", debug_log, strerror(errno)));
   return fd;

@@ -33,6 +33,7 @@ void declare(Options& o, Globals& g, bool& version) {
   o.text("--log-format", g.log_format, "text or json");
   o.text("--root", g.state_root, "directory of the containers' records; best on a tmpfs");
   o.text("--debug-log", g.debug_log, "file that the sandbox's kernel logs to");
+  o.flag("--debug-jail", g.debug_jail, "log each rule of the jail's allowlist when it is first used; slow");
   o.flag("--strace", g.strace, "log every system call of the container");
   o.text("--platform", g.platform, "what runs the container's code: trap");
   o.text("--overlay", g.overlay, "none, or memory: changes of the root live in memory and go with the container");

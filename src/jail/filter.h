@@ -16,13 +16,24 @@ enum class Violation {
   Report,  // a line in the log; the call gives ENOSYS. For development: --debug
 };
 
+using RuleSets = std::span<std::span<host::CallRule const> const>;
+
+struct FilterOptions {
+  Violation violation = Violation::Kill;
+  // Calls that rules allow ask a listener first (SECCOMP_RET_USER_NOTIF): used_rules_unsafe.cc.
+  bool notify = false;
+};
+
+// The calls that are allowed without asking the listener: as many as all others together, and there is no sandbox
+// without them.
+bool is_unobserved(int number);
+
 // Allows what any of the rules allows, on every thread of this process and of those it starts. Calls in `absent` give
-// ENOSYS.
-Outcome<> install_filter(std::span<std::span<host::CallRule const> const> rule_sets,
-                         std::span<host::CallRule const> absent, Violation violation);
+// ENOSYS. Gives the listener of a filter that notifies, else -1.
+Outcome<int> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options);
 
 // The instructions that install_filter would load, for tests.
-Outcome<std::vector<uint64_t>> compile_filter(std::span<std::span<host::CallRule const> const> rule_sets,
-                                              std::span<host::CallRule const> absent, Violation violation);
+Outcome<std::vector<uint64_t>> compile_filter(RuleSets rule_sets, std::span<host::CallRule const> absent,
+                                              FilterOptions options);
 
 }  // namespace cofferdam::jail

@@ -40,15 +40,16 @@ scmp_arg_cmp comparison(host::ArgumentCheck const& check) {
   return {check.index, SCMP_CMP_LE, check.value, 0};
 }
 
-Outcome<Context> build(std::span<std::span<host::CallRule const> const> rule_sets,
-                       std::span<host::CallRule const> absent, Violation violation) {
-  Context context(seccomp_init(violation == Violation::Kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP));
+Outcome<Context> build(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options) {
+  uint32_t const otherwise = options.violation == Violation::Kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP;
+  Context context(seccomp_init(otherwise));
   if (!context) return refuse("cannot build the sentry's seccomp filter: out of memory");
   for (auto rules : rule_sets) {
     for (auto& rule : rules) {
       scmp_arg_cmp checks[3];
       for (unsigned n = 0; n < rule.check_count; ++n) checks[n] = comparison(rule.checks[n]);
-      int error = seccomp_rule_add_array(context.get(), SCMP_ACT_ALLOW, rule.number, rule.check_count, checks);
+      uint32_t const action = options.notify && !is_unobserved(rule.number) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW;
+      int error = seccomp_rule_add_array(context.get(), action, rule.number, rule.check_count, checks);
       if (error == -EEXIST) continue;  // two rules say the same
       if (error != 0)
         return refuse(
@@ -59,8 +60,7 @@ Outcome<Context> build(std::span<std::span<host::CallRule const> const> rule_set
     if (int error = seccomp_rule_add_array(context.get(), SCMP_ACT_ERRNO(ENOSYS), rule.number, 0, nullptr); error != 0)
       return refuse(
           fmt::format("cannot build the sentry's seccomp filter: call {}: {}", rule.number, strerror(-error)));
-  seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH,
-                   violation == Violation::Kill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_TRAP);
+  seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, otherwise);
   seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_TSYNC, 1);
   seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE,
                    2);  // a binary tree: tens of instructions a call, not hundreds
@@ -83,10 +83,13 @@ void report_violation(int, siginfo_t* info, void* opaque) {
 
 }  // namespace
 
-Outcome<> install_filter(std::span<std::span<host::CallRule const> const> rule_sets,
-                         std::span<host::CallRule const> absent, Violation violation) {
-  Context context = ATTEMPT(build(rule_sets, absent, violation));
-  if (violation == Violation::Report) {
+bool is_unobserved(int number) {
+  return number == SYS_futex || number == SYS_process_vm_readv || number == SYS_process_vm_writev;
+}
+
+Outcome<int> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options) {
+  Context context = ATTEMPT(build(rule_sets, absent, options));
+  if (options.violation == Violation::Report) {
     struct sigaction action{};
     action.sa_sigaction = report_violation;
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
@@ -94,12 +97,12 @@ Outcome<> install_filter(std::span<std::span<host::CallRule const> const> rule_s
   }
   if (int error = seccomp_load(context.get()); error != 0)
     return refuse(fmt::format("cannot install the sentry's seccomp filter: {}", strerror(-error)));
-  return {};
+  return options.notify ? seccomp_notify_fd(context.get()) : -1;
 }
 
-Outcome<std::vector<uint64_t>> compile_filter(std::span<std::span<host::CallRule const> const> rule_sets,
-                                              std::span<host::CallRule const> absent, Violation violation) {
-  Context context = ATTEMPT(build(rule_sets, absent, violation));
+Outcome<std::vector<uint64_t>> compile_filter(RuleSets rule_sets, std::span<host::CallRule const> absent,
+                                              FilterOptions options) {
+  Context context = ATTEMPT(build(rule_sets, absent, options));
   host::OwnedFd fd(::memfd_create("filter", MFD_CLOEXEC));
   if (!fd || seccomp_export_bpf(context.get(), fd.get()) != 0) return refuse("cannot export the filter");
   std::vector<uint64_t> program(static_cast<size_t>(::lseek(fd.get(), 0, SEEK_END)) / sizeof(sock_filter));

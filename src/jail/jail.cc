@@ -3,6 +3,7 @@
 #include "jail/privileges.h"
 #include "jail/root.h"
 #include "jail/sentry_rules.h"
+#include "jail/used_rules.h"
 
 namespace cofferdam::jail {
 
@@ -12,7 +13,7 @@ Outcome<> enter() {
   return drop_privileges();
 }
 
-Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation) {
+Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation, bool report_use) {
   ATTEMPT(forbid_dumps());
   std::span<host::CallRule const> const sets[] = {
       sentry_rules,
@@ -21,7 +22,9 @@ Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violat
       sanitizer_rules,
 #endif
   };
-  return install_filter(sets, absent_calls, violation);
+  if (report_use) return install_observed_filter(sets, absent_calls, violation);
+  ATTEMPT(install_filter(sets, absent_calls, {.violation = violation}));
+  return {};
 }
 
 }  // namespace cofferdam::jail

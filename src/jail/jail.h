@@ -13,6 +13,7 @@ namespace cofferdam::jail {
 Outcome<> enter();
 // Second half, after the platform has made its zygote (whose own filter must not stack on this one), before any guest
 // instruction: no dumps, seccomp filter. `platform_rules`: the calls that the platform makes from this process.
-Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation);
+// `report_use`: each rule is logged when it is used for the first time; slow, for the test that each is needed.
+Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation, bool report_use = false);
 
 }  // namespace cofferdam::jail

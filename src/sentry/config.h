@@ -20,6 +20,7 @@ struct Settings {
   Network network = Network::Sandbox;
   bool strace = false;
   bool report_violations = false;  // of the jail: log and refuse instead of ending the sandbox
+  bool report_jail_rules = false;  // log each rule of the jail that is used
   log::Level log_level = log::Level::Warning;
 };
 

@@ -99,7 +99,8 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   ATTEMPT(jail::enter());
   auto built = ATTEMPT(build_platform(config.settings.platform, jailed.proc.get()));
   ATTEMPT(jail::close(built.host_calls,
-                      config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill));
+                      config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill,
+                      config.settings.report_jail_rules));
   jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform), std::move(facts)));
   return jailed;
 }

@@ -1,4 +1,5 @@
 // The guest of the command-line tests: one static program that does what its first argument says.
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -8,8 +9,75 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <sys/ipc.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
 static volatile sig_atomic_t got;
 static void on_signal(int s) { got = s; }
+
+static const char* const ways_out[] = {"../secret",
+                                       "../../secret",
+                                       "a/../../secret",
+                                       "a/b/../../../secret",
+                                       "to-secret",
+                                       "to-parent/secret",
+                                       "to-root/secret",
+                                       "a/b/c/../../../../secret",
+                                       "/proc/self/root/secret",
+                                       "/proc/self/cwd/../secret",
+                                       "/proc/1/root/../secret"};
+
+// Tries to read the file `secret` that lies beside the mount's source on the host, from within the mount: by "..", by
+// links that the host made, and while directories are moved away under the walk. 1: it was found.
+static int escape(char const* mount) {
+  if (chdir(mount) != 0 || mkdir("a", 0755) != 0 || mkdir("a/b", 0755) != 0 || mkdir("a/b/c", 0755) != 0)
+    return perror(mount), 2;
+  pid_t mover = fork();
+  if (mover == 0)
+    for (;;) {
+      rename("a/b/c", "c");
+      rename("c", "a/b/c");
+      rename("a/b", "b");
+      rename("b", "a/b");
+    }
+  int held = open("a/b/c", O_PATH | O_DIRECTORY), found = 0;
+  for (int round = 0; round < 300 && !found; ++round)
+    for (size_t n = 0; n < sizeof ways_out / sizeof *ways_out; ++n) {
+      struct stat st;
+      found |= open(ways_out[n], O_RDONLY) >= 0 || stat(ways_out[n], &st) == 0;
+      found |= openat(held, "../../../../secret", O_RDONLY) >= 0 || openat(held, "../../../secret", O_RDONLY) >= 0;
+      found |= chdir("a/b/c") == 0 && open("../../../../secret", O_RDONLY) >= 0;
+      if (chdir(mount) != 0) found |= 2;
+    }
+  kill(mover, SIGKILL);
+  waitpid(mover, 0, 0);
+  return found;
+}
+
+// A listening socket in the abstract name space, shared memory by key, a file: what another sandbox must not find.
+static struct sockaddr_un const name = {.sun_family = AF_UNIX, .sun_path = "\0cofferdam-wall"};
+enum { name_size = sizeof(sa_family_t) + 15, shm_key = 0x77616c6c };
+static int make_findable(void) {
+  int s = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (bind(s, (struct sockaddr const*)&name, name_size) != 0 || listen(s, 1) != 0) return perror("socket"), 1;
+  if (shmget(shm_key, 4096, IPC_CREAT | 0666) < 0) return perror("shmget"), 1;
+  if (open("/tmp/found", O_CREAT | O_WRONLY, 0666) < 0) return perror("/tmp/found"), 1;
+  puts("made"), fflush(stdout);
+  for (;;) pause();
+}
+static int look(void) {
+  int s = socket(AF_UNIX, SOCK_STREAM, 0);
+  printf("socket %d\n", connect(s, (struct sockaddr const*)&name, name_size) == 0);
+  printf("memory %d\n", shmget(shm_key, 4096, 0) >= 0);
+  printf("file %d\n", access("/tmp/found", F_OK) == 0);
+  for (int pid = 2; pid < 300; ++pid)
+    if (kill(pid, 0) == 0 || errno != ESRCH) printf("process %d\n", pid);
+  return 0;
+}
 
 int main(int argc, char** argv, char** envp) {
   char const* what = argc > 1 ? argv[1] : "true";
@@ -78,6 +146,9 @@ int main(int argc, char** argv, char** envp) {
     printf("tty %d %s\n", isatty(0), ttyname(0) ? ttyname(0) : "none");
     return 0;
   }
+  if (!strcmp(what, "escape")) return escape(more);
+  if (!strcmp(what, "make")) return make_findable();
+  if (!strcmp(what, "look")) return look();
   fprintf(stderr, "guest: unknown word %s\n", what);
   return 98;
 }

@@ -722,6 +722,7 @@ CASE(process_vm_readv_reads_a_child) {
 CASE(membarrier_query_lists_commands) {
   long commands = OK(syscall(SYS_membarrier, 0, 0, 0));
   EXPECT(commands & 1);
+  EXPECT_EQ(syscall(SYS_membarrier, 1 /* MEMBARRIER_CMD_GLOBAL */, 0, 0), 0);
 }
 
 CASE(mapping_is_counted_in_statm) {

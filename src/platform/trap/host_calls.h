@@ -33,7 +33,6 @@ inline constexpr std::array host_calls = {
     HostCall{SYS_waitid, -1, 0, 0, "reaps stubs; is a pid a child of ours"},
     HostCall{SYS_ioctl, 1, 0xffffffff, SECCOMP_IOCTL_NOTIF_RECV, "approval of calls that a stub was told to make"},
     HostCall{SYS_ioctl, 1, 0xffffffff, SECCOMP_IOCTL_NOTIF_SEND, "approval of calls that a stub was told to make"},
-    HostCall{SYS_ppoll, -1, 0, 0, "waits for the notification of such a call"},
     HostCall{SYS_poll, -1, 0, 0, "waits for the notification of such a call"},
     HostCall{SYS_mmap, -1, 0, 0, "a new thread's area, shared with the stub"},
     HostCall{SYS_munmap, -1, 0, 0, "the area of a thread that is gone"},
