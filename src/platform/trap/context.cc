@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <climits>
+#include <cstring>
 
 #include "base/log.h"
 
@@ -38,7 +39,7 @@ std::chrono::nanoseconds process_cpu_time(pid_t pid) {
 }  // namespace
 
 TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t thread)
-    : address_space_(std::move(address_space)), area_(area), thread_(thread), pace_(shared().pace) {
+    : address_space_(std::move(address_space)), area_(area), thread_(thread), pace_(shared().pace, thread) {
   process().live_contexts.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -189,6 +190,7 @@ Stop TrapContext::run() {
     queue_fault_ = false;
     // An interrupt that a trampoline has noted is by now either delivered or noted in interrupt_, too.
     if (area_->control().interrupted != 0) area_->control().interrupted = 0;
+    pace_.adopt();
     running_.store(true, std::memory_order_seq_cst);
     if (interrupt_.exchange(false, std::memory_order_seq_cst)) {
       running_.store(false, std::memory_order_relaxed);
@@ -259,6 +261,10 @@ std::optional<Stop> TrapContext::decode() {
 }
 
 Result<void> TrapContext::set_affinity(std::span<uint64_t const> mask) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::memcpy(&set, mask.data(), std::min(sizeof set, mask.size_bytes()));
+  pace_.set_guest_mask(set);
   return process().with_pid([&](pid_t pid) -> Result<void> {
     // The thread id came from the guest's side: only a thread of this very process is touched.
     if (::syscall(SYS_tgkill, pid, thread_, 0) != 0) return fail_host(errno);

@@ -67,6 +67,8 @@ class TrapContext final : public Context {
   // fork() of this thread; with a fresh state instead of this thread's for new_process.
   Result<NewProcess> spawn(stub::SignalContext const& context, std::span<std::byte const> xstate);
   pid_t thread() const { return thread_; }
+  // Brings the stub's thread, which sleeps, to the caller's CPU.
+  void summon() { pace_.summon(); }
 
   static constexpr size_t stage_size = 0x10000;
 

@@ -82,6 +82,7 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   }
   auto address_space = make_ref<TrapAddressSpace>(child);
   auto thread = std::make_unique<TrapContext>(address_space, area, child->pid());
+  thread->pace_.made_by(pace_, false);
   thread->set_bases_ = 3;
   thread->start_from(context, xstate);
   if (!thread->wait_until_ready()) return fail(Errno::NoMem);
@@ -121,6 +122,7 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
     return fail_host(result < 0 && result >= -4095 ? static_cast<int>(-result) : EAGAIN);
   }
   auto thread = std::make_unique<TrapContext>(address_space_, area, static_cast<pid_t>(result));
+  thread->pace_.made_by(pace_, true);
   stub::SignalContext context;
   std::memcpy(&context, area_->at(frame_), sizeof context);
   thread->start_from(context, xstate);

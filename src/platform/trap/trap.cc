@@ -12,6 +12,7 @@ class TrapPlatform final : public Platform {
   explicit TrapPlatform(Zygote zygote)
       : shared_(zygote.shared),
         reaper_(zygote.shared, zygote.context->thread()),
+        watch_(zygote.shared->pace),
         fresh_context_(zygote.fresh_context),
         zygote_(std::move(zygote.context)) {}
   ~TrapPlatform() override {
@@ -22,6 +23,7 @@ class TrapPlatform final : public Platform {
   std::string_view name() const override { return "trap"; }
   Result<NewProcess> new_process() override {
     MutexLock lock(zygote_mutex_);
+    zygote_->summon();
     return zygote_->spawn(fresh_context_, shared_->fresh_xstate);
   }
   uint64_t user_limit() const override { return stub::user_limit; }
@@ -34,6 +36,7 @@ class TrapPlatform final : public Platform {
  private:
   std::shared_ptr<Shared> shared_;
   Reaper reaper_;
+  PlacementWatch watch_;
   stub::SignalContext const fresh_context_;
   Mutex zygote_mutex_;
   std::unique_ptr<TrapContext> zygote_ GUARDED_BY(zygote_mutex_);
