@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -47,7 +48,14 @@ struct Interrupted {  // by interrupt(); also when a native futex wait was cut s
 struct Died {  // the host thread or process behind the context is gone (out of memory, a forged exit, kill())
   int signal;  // the host's signal, 0 if it is not known
 };
-using Stop = std::variant<Syscall, Fault, Interrupted, Died>;
+// A change of memory that had been reported as made was refused by the host after all. The guest stands behind its
+// call.
+struct MemoryCallFailed {
+  uint64_t address, length;
+  Errno error;
+  bool is_mapping;  // a new mapping, which is not there; else something that cannot fail but for want of host memory
+};
+using Stop = std::variant<Syscall, Fault, Interrupted, Died, MemoryCallFailed>;
 
 // Protection bits are PROT_READ|PROT_WRITE|PROT_EXEC of <sys/mman.h>.
 struct FileMapping {
@@ -148,8 +156,10 @@ class Context {
   // FUTEX_WAKE on the guest's futex at `address` (the guest's futexes are the host's): how many were woken.
   virtual Result<uint64_t> futex_wake(uint64_t address, uint32_t count, bool shared) = 0;
 
-  // Changes of the address space, made with the page-aligned address fixed by the caller (MAP_FIXED semantics).
-  // [address, address+length) lies below the platform's user_limit(). ENOMEM, EACCES, EPERM, EINVAL as the host says.
+  // Changes of the address space, made with the page-aligned address fixed by the caller (MAP_FIXED semantics). They
+  // may be queued until run() or flush() while this is the only thread; run() then gives MemoryCallFailed for one that
+  // fails. [address, address+length) lies below the platform's user_limit(). ENOMEM, EACCES, EPERM, EINVAL as the host
+  // says.
   virtual Result<void> map_anonymous(uint64_t address, uint64_t length, int protection) = 0;
   virtual Result<void> map_file(uint64_t address, uint64_t length, int protection, FileMapping const&) = 0;
   virtual Result<void> unmap(uint64_t address, uint64_t length) = 0;
@@ -177,6 +187,20 @@ class Context {
     bool answer_natively;  // false while the call must be seen (strace, ptrace, guest seccomp)
   };
   virtual void set_facts(Facts const&) = 0;
+  // What the guest may change without a stop where the platform answers rt_sigprocmask and set_robust_list itself.
+  struct NativeState {
+    uint64_t blocked_signals, robust_list;
+    bool operator==(NativeState const&) const = default;
+  };
+  // Before run(). `may_change`: false while a change must be seen (a signal is pending).
+  virtual void set_native_state(NativeState const&, bool /*may_change*/) {}
+  // After a stop: the state, if the guest has changed it since it was set.
+  virtual std::optional<NativeState> changed_native_state() { return {}; }
+  // From any sentry thread, while the guest runs.
+  virtual std::optional<NativeState> current_native_state() { return {}; }
+  // The last that this thread does in guest memory, when its Context is destroyed: 0 is stored at the address and one
+  // waiter of the (shared) futex there is woken (CLONE_CHILD_CLEARTID). Errors are nobody's.
+  virtual void clear_at_end(uint64_t address) = 0;
 };
 
 class Platform {

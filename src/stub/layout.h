@@ -82,7 +82,7 @@ struct Op {
   uint64_t a[6];
   uint64_t result;
 };
-inline constexpr uint32_t max_ops = 8;
+inline constexpr uint32_t max_ops = 16;
 
 struct AltStack {  // stack_t
   uint64_t sp;
@@ -108,6 +108,7 @@ enum Resume : uint32_t {
   resume_no = 0,
   resume_guest = 1,
   resume_materialise = 2,  // a trampoline stop becomes a signal-frame stop: event_materialised
+  resume_anew = 3,         // run the guest from Control::frame, wherever the stub's thread stood before
 };
 
 struct Control {
@@ -119,7 +120,7 @@ struct Control {
   uint32_t event;
   uint32_t frame;  // offset of the ucontext in this area, for signal events
   uint32_t interrupted;
-  uint32_t cpu;
+  uint32_t cpu;  // where the stub's thread stopped; cpu_state_changed may be or-ed in
   uint32_t op_count;
   uint32_t resume;  // enum Resume, after the operations
   uint32_t hint_count;
@@ -132,9 +133,16 @@ struct Control {
   Op ops[max_ops];
   uint64_t regs[16];  // of a trampoline stop
   Hint hints[max_hints];
+  // What the guest may change without a stop, while `native_state` is not 0.
+  uint64_t blocked_signals, robust_list;
+  uint64_t scratch;
+  uint32_t native_state;
+  uint32_t state_changed;    // since the sentry last took the two words
   uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry
   uint32_t next_patch_hint;  // at this count the sentry is asked to patch the site
 };
+
+inline constexpr uint32_t cpu_mask = 0xfff, cpu_state_changed = 0x10000;
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).
 struct SignalContext {

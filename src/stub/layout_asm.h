@@ -19,7 +19,7 @@
 #define CONTROL_INTERRUPTED 32
 #define CONTROL_ALTSTACK 72
 #define CONTROL_FACTS 96
-#define CONTROL_REGS 640
+#define CONTROL_REGS 1152
 
 // Control::regs by index.
 #define STUB_REG_RAX 0

@@ -9,8 +9,9 @@ namespace {
 using namespace cofferdam::stub;
 
 constexpr int sigill = 4, sigtrap = 5, sigbus = 7, sigsegv = 11, sigsys = 31;
-constexpr long eintr = 4;
-constexpr uint64_t sys_futex = 202;
+constexpr int sigkill = 9, sigstop = 19;
+constexpr long eintr = 4, efault = 14;
+constexpr uint64_t sys_rt_sigprocmask = 14, sys_futex = 202, sys_set_robust_list = 273;
 }  // namespace
 
 #pragma GCC visibility push(hidden)
@@ -49,7 +50,7 @@ static inline uint32_t current_cpu() {
 }
 
 static void wait_for_turn(Control* c) {
-  c->cpu = current_cpu();
+  c->cpu = current_cpu() | (c->state_changed ? cpu_state_changed : 0);
   if (__atomic_exchange_n(&c->turn, turn_sentry, __ATOMIC_SEQ_CST) & turn_sleep) handoff_futex(&c->turn, 1, 0x7fffffff);
   for (uint32_t n = c->spin; n != 0; --n) {
     if (__atomic_load_n(&c->turn, __ATOMIC_ACQUIRE) != turn_sentry) break;
@@ -99,6 +100,12 @@ static long perform(Control* c, Op* op) {
   }
 }
 
+static void load_bases(Control const* c) {
+  uint32_t const bases = c->set_bases;
+  if (bases & 1) __builtin_ia32_wrfsbase64(c->fs_base);
+  if (bases & 2) __builtin_ia32_wrgsbase64(c->gs_base);
+}
+
 // Publishes the event that stands in the area and does as the sentry says until it says to run the guest.
 void serve(Control* c) {
   for (;;) {
@@ -110,21 +117,25 @@ void serve(Control* c) {
       uint32_t const kind = op->kind;
       long const result = perform(c, op);
       op->result = static_cast<uint64_t>(result);
-      // Copies fused with the resume stop it when they fail: the sentry looks at the result then.
-      failed = (kind == op_copy_out || kind == op_zero) && result != 0;
+      // What is fused with the resume stops it when it fails: the sentry looks at the result then.
+      failed = kind == op_copy_out || kind == op_zero
+                   ? result != 0
+                   : (kind == op_call_self || kind == op_call_notify) && result < 0 && result >= -4095;
     }
     if (c->resume) {
       if (c->resume == resume_materialise) {
         c->event = event_materialised;
         materialise();
       }
+      if (!failed && c->resume == resume_anew) {
+        load_bases(c);
+        resume_frame(c->self + c->frame);
+      }
       if (!failed) break;
       c->event = event_op_failed;
     }
   }
-  uint32_t const bases = c->set_bases;
-  if (bases & 1) __builtin_ia32_wrfsbase64(c->fs_base);
-  if (bases & 2) __builtin_ia32_wrgsbase64(c->gs_base);
+  load_bases(c);
 }
 
 void serve_frame(Control* c) {
@@ -261,11 +272,44 @@ static bool answer_from_facts(Facts const& f, uint64_t number, uint64_t* result)
   }
 }
 
+// rt_sigprocmask and set_robust_list change two words that the sentry takes at the next stop. It lets them be changed
+// here while no signal is pending, and interrupts the guest when one comes. Bad arguments are the sentry's.
+static bool change_state(Control* c, uint64_t number, uint64_t const* a, uint64_t* result) {
+  if (c->native_state == 0) return false;
+  if (number == sys_set_robust_list) {
+    if (a[1] != 24) return false;
+    c->robust_list = a[0];
+    c->state_changed = 1;
+    *result = 0;
+    return true;
+  }
+  if (number != sys_rt_sigprocmask || a[3] != 8) return false;
+  constexpr uint64_t maskable = ~(1ul << (sigkill - 1) | 1ul << (sigstop - 1));
+  uint64_t const before = c->blocked_signals, how = static_cast<uint32_t>(a[0]), set = a[1], old = a[2];
+  uint64_t const word = reinterpret_cast<uint64_t>(&c->scratch);
+  if (set != 0) {
+    if (how > 2 || set >= user_limit || copy_bytes(word, set, 8) != 0) return false;
+    uint64_t const given = c->scratch;
+    uint64_t const after = (how == 0 ? before | given : how == 1 ? before & ~given : given) & maskable;
+    if (after != before) {
+      c->blocked_signals = after;
+      c->state_changed = 1;
+    }
+  }
+  *result = 0;
+  if (old != 0) {
+    c->scratch = before;
+    if (old >= user_limit || copy_bytes(old, word, 8) != 0) *result = static_cast<uint64_t>(-efault);
+  }
+  return true;
+}
+
 // Calls that are answered natively never reach the sentry, which therefore would not patch their sites. Seldom and ever
 // more seldom the sentry is told.
 static bool is_patch_hint_due(Control* c, uint64_t number) {
   bool const native =
       (number == sys_futex && (c->facts.flags & native_futex)) ||
+      (c->native_state && (number == sys_rt_sigprocmask || number == sys_set_robust_list)) ||
       ((c->facts.flags & facts_valid) && (number == 24 || number == 39 || number == 102 || number == 104 ||
                                           number == 107 || number == 108 || number == 110 || number == 186));
   if (!native || ++c->native_answers < c->next_patch_hint) return false;
@@ -289,7 +333,8 @@ static bool answer_natively(Control* c, SignalContext* context) {
         return false;
     }
   }
-  return answer_from_facts(c->facts, context->rax, &context->rax);
+  uint64_t const a[4] = {context->rdi, context->rsi, context->rdx, context->r10};
+  return change_state(c, context->rax, a, &context->rax) || answer_from_facts(c->facts, context->rax, &context->rax);
 }
 
 // Brings along what the sentry is sure to ask for.
@@ -333,6 +378,8 @@ void serve_trampoline(Control* c) {
         materialise();
     }
   } else if (r[STUB_REG_RAX] == 24 && answer_from_facts(c->facts, 24, &r[STUB_REG_RAX])) {
+    return;
+  } else if (change_state(c, r[STUB_REG_RAX], a, &r[STUB_REG_RAX])) {
     return;
   }
   copy_hints(c, r[STUB_REG_RAX], a);

@@ -109,6 +109,7 @@ class FakeContext final : public Context {
   int current_cpu() override { return 0; }
   AddressSpace::Usage usage() override { return {}; }
   void set_facts(Facts const&) override {}
+  void clear_at_end(uint64_t) override {}
 
  private:
   Result<void> count() {

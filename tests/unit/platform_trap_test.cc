@@ -393,6 +393,7 @@ TEST_F(TrapTest, foreign_memory_and_usage) {
   EXPECT_EQ(buffer[1], std::byte{'b'});
   EXPECT_EQ(p.address_space->read(0x2000, buffer).error(), Errno::Fault);
   ASSERT_TRUE(p.context->protect(data_address, data_size, PROT_READ));
+  ASSERT_TRUE(p.context->flush());
   EXPECT_EQ(p.address_space->write(data_address, buffer).error(), Errno::Fault);
   EXPECT_EQ(p.address_space->write(data_address, buffer, true).value(), 4u);
   EXPECT_GT(p.address_space->resident_bytes(), 0u);

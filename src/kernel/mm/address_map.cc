@@ -127,6 +127,12 @@ Result<void> AddressMap::unmap_locked(MapCaller const& caller, uint64_t start, u
   return {};
 }
 
+void AddressMap::forget(uint64_t address, uint64_t length) {
+  Removed removed;
+  MutexLock lock(mutex_);
+  tree_.remove(address, address + length, removed);
+}
+
 Result<void> AddressMap::unmap(MapCaller const& caller, uint64_t address, uint64_t length) {
   if (!page_aligned(address) || address > range_.high || length > range_.high - address) return fail(Errno::Inval);
   length = page_up(length);

@@ -52,6 +52,8 @@ class AddressMap {
   // Errors: ENOMEM, EINVAL, EEXIST (no_replace), EPERM (below low, sealed), EAGAIN (locked memory).
   Result<uint64_t> map(MapCaller const&, MapPlan&&);
   Result<void> unmap(MapCaller const&, uint64_t address, uint64_t length);
+  // Takes the range out of the tree without a word to the host.
+  void forget(uint64_t address, uint64_t length);
   Result<void> protect(MapCaller const&, uint64_t address, uint64_t length, int protection);
   Result<uint64_t> remap(MapCaller const&, uint64_t old_address, uint64_t old_length, uint64_t new_length, int flags,
                          uint64_t new_address);

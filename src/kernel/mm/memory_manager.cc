@@ -196,6 +196,8 @@ Result<uint64_t> MemoryManager::mremap(Task& task, uint64_t old_address, uint64_
   return map_->remap(caller, old_address, old_length, new_length, flags, new_address);
 }
 
+void MemoryManager::forget_mapping(uint64_t address, uint64_t length) { map_->forget(address, length); }
+
 Result<uint64_t> MemoryManager::brk(Task& task, uint64_t new_break) {
   if (new_break == 0) return map_->break_range().second;
   MapCaller caller = caller_of(task);

@@ -68,6 +68,8 @@ class MemoryManager : public RefCounted {
 
   Result<uint64_t> mmap(Task&, MmapRequest const&);
   Result<void> munmap(Task&, uint64_t address, uint64_t length);
+  // A mapping that had been made turns out not to be there (platform::MemoryCallFailed).
+  void forget_mapping(uint64_t address, uint64_t length);
   Result<void> mprotect(Task&, uint64_t address, uint64_t length, int protection);
   Result<uint64_t> mremap(Task&, uint64_t old_address, uint64_t old_length, uint64_t new_length, int flags,
                           uint64_t new_address);

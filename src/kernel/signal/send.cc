@@ -8,6 +8,7 @@
 #include "kernel/kernel.h"
 #include "kernel/signal/delivery.h"
 #include "kernel/task/process_internal.h"
+#include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
 
 namespace cofferdam::kernel {
@@ -26,7 +27,7 @@ bool is_protected_init(ThreadGroup& group) { return group.tgid() == 1 && !group.
 // Would the signal do nothing? Blocked signals are kept: the disposition may change before they are unblocked.
 bool is_ignored(Task& target, SignalInfo const& info) {
   int signal = info.signal();
-  if (target.blocked_signals().has(signal)) return false;
+  if (TaskAccess::current_mask(target).has(signal)) return false;
   uint64_t handler = (*target.thread_group().implementation().handlers)[signal].handler;
   if (handler == signal_default && is_protected_init(target.thread_group()) &&
       !(from_outside(info) && uncatchable.has(signal)))
@@ -42,7 +43,8 @@ void discard_everywhere(ThreadGroup& group, SignalSet set) {
 
 bool wants(Task& t, int signal) {
   auto& own = t.implementation();
-  return !own.exiting && !own.told_to_exit && !t.blocked_signals().has(signal) && !(t.pending_work() & work::signals);
+  return !own.exiting && !own.told_to_exit && !TaskAccess::current_mask(t).has(signal) &&
+         !(t.pending_work() & work::signals);
 }
 
 bool is_fatal_at_once(ThreadGroup& group, int signal) {
@@ -59,7 +61,13 @@ void choose_taker(ThreadGroup& group, Task* preferred, bool alone, int signal, P
     auto it = std::ranges::find_if(g.tasks, [&](Ref<Task> const& t) { return wants(*t, signal); });
     if (it != g.tasks.end()) taker = it->get();
   }
-  if (!taker) return;  // blocked, or every thread that may take it looks at its signals anyway
+  if (!taker) {
+    // Blocked, or every thread that may take it looks at its signals anyway. Who runs now and changes its mask by
+    // itself has to do that here from now on.
+    for (auto const& t : g.tasks)
+      if ((!alone || t.get() == preferred) && TaskAccess::in_guest(*t).load()) t->notify_work(work::signals);
+    return;
+  }
   if (!g.stopped && is_fatal_at_once(group, signal)) return run_loop::request_group_kill(group, signal, lock);
   taker->notify_work(work::signals);
 }

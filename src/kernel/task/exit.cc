@@ -164,7 +164,7 @@ void clear_child_tid(Task& task, MemoryManager& mm) {
   if (own.clear_child_tid == 0) return;
   uint64_t address = std::exchange(own.clear_child_tid, 0);
   if (mm.ref_count() <= 1) return;  // nobody left to see it
-  if (task.context().store32(address, 0)) (void)task.context().futex_wake(address, 1, true);
+  task.context().clear_at_end(address);
 }
 
 }  // namespace

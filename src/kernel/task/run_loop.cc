@@ -130,6 +130,34 @@ void handle(Task& task, platform::Died const& died) {
   request_group_exit(task, died.signal > 0 && died.signal < 65 ? died.signal : SIGKILL);
 }
 
+// A new mapping that the host refused after all is taken back; that anything else fails means that the host is out of
+// memory.
+void handle(Task& task, platform::MemoryCallFailed const& failed) {
+  if (!failed.is_mapping) {
+    log::warning("task {}: the host refused a change of memory: {}", task.tid(), errno_name(failed.error));
+    request_group_exit(task, SIGKILL);
+    return;
+  }
+  if (auto mm = task.mm()) mm->forget_mapping(failed.address, failed.length);
+  task.context().set_syscall_result(static_cast<uint64_t>(-static_cast<int64_t>(failed.error)));
+}
+
+// What the guest changed of its state without a call to us, and what it may change until the next stop. With a signal
+// pending it may not: a change could have to deliver it.
+void take_native_state(Task& task) {
+  auto changed = task.context().changed_native_state();
+  if (!changed) return;
+  task.implementation().robust_list_head = changed->robust_list;
+  task.set_blocked_signals(SignalSet(changed->blocked_signals));
+}
+
+void give_native_state(Task& task) {
+  auto& own = task.implementation();
+  bool const may_change =
+      !task.kernel().options().strace && own.pending.empty() && task.thread_group().implementation().pending.empty();
+  task.context().set_native_state({task.blocked_signals().bits(), own.robust_list_head}, may_change);
+}
+
 }  // namespace
 
 void run(Task& task) {
@@ -144,8 +172,10 @@ void run(Task& task) {
       in_guest.store(false, std::memory_order_relaxed);
       continue;
     }
+    give_native_state(task);
     platform::Stop stop = task.context().run();
     in_guest.store(false, std::memory_order_relaxed);
+    take_native_state(task);
     std::visit([&](auto const& s) { handle(task, s); }, stop);
   }
   exit_task(task);

@@ -11,6 +11,15 @@ namespace cofferdam::kernel {
 struct TaskAccess {
   static std::atomic<bool>& in_guest(Task& t) { return t.in_guest_; }
   static void set_blocked(Task& t, SignalSet s) { t.blocked_.store(s.bits(), std::memory_order_relaxed); }
+  // The mask as it is now, also while the guest changes it without a stop. From any thread.
+  static SignalSet current_mask(Task& t) {
+    if (t.in_guest_.load(std::memory_order_seq_cst)) {
+      MutexLock lock(t.context_mutex_);
+      if (auto state = t.context_ ? t.context_->current_native_state() : std::nullopt)
+        return SignalSet(state->blocked_signals).maskable();
+    }
+    return t.blocked_signals();
+  }
   static void set_tid(Task& t, int32_t tid) { t.tid_.store(tid, std::memory_order_relaxed); }
   // What the thread has used on the host, from any thread; zero once it has exited.
   static platform::AddressSpace::Usage usage(Task& t) {

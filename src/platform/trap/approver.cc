@@ -4,11 +4,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "base/log.h"
+#include "host/futex.h"
 
 namespace cofferdam::platform::trap {
 
@@ -28,22 +30,48 @@ bool Approver::is_approved(Request& request) {
 }
 
 bool Approver::await(Request& request, std::function<bool()> const& gone) {
-  MutexLock lock(listening_);
   int wait_ms = 5;
   for (;;) {
     if (is_approved(request)) return true;
-    pollfd p = {listener_.get(), POLLIN, 0};
-    int const n = ::poll(&p, 1, wait_ms);
-    if (n > 0 && (p.revents & POLLIN)) {
-      serve_one();
+    if (!listening_.try_lock()) {
+      // Bounded, for a nudge may come between the look and the sleep.
+      timespec until = {};
+      ::clock_gettime(CLOCK_MONOTONIC, &until);
+      until.tv_nsec += wait_ms * 1'000'000l;
+      if (until.tv_nsec >= 1'000'000'000) {
+        until.tv_nsec -= 1'000'000'000;
+        ++until.tv_sec;
+      }
+      {
+        MutexLock lock(pending_mutex_);
+        if (request.approved) return true;
+        request.waiting = true;
+      }
+      host::futex_wait_until(request.nudge, 0, &until);
+      request.nudge.store(0);
+      if (gone()) return is_approved(request);
       continue;
     }
-    if (gone()) return is_approved(request);
-    wait_ms = std::min(wait_ms * 2, 40);
-    // Others may have given up on their peers meanwhile: let them look.
-    lock.unlock();
-    lock.lock();
+    pollfd p = {listener_.get(), POLLIN, 0};
+    bool const served = ::poll(&p, 1, wait_ms) > 0 && (p.revents & POLLIN);
+    if (served) serve_one();
+    listening_.unlock();
+    bool const ends = is_approved(request) || (!served && gone());
+    nudge_one();
+    if (ends) return is_approved(request);
+    if (!served) wait_ms = std::min(wait_ms * 2, 40);
   }
+}
+
+// The listener is free: somebody who waits takes it up.
+void Approver::nudge_one() {
+  MutexLock lock(pending_mutex_);
+  for (Request* r : pending_)
+    if (r->waiting && !r->approved) {
+      r->nudge.store(1);
+      host::futex_wake(r->nudge);
+      return;
+    }
 }
 
 void Approver::look() {
@@ -79,7 +107,13 @@ void Approver::serve_one() {
   if (request != nullptr) {
     answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
     // ENOENT: a signal interrupted the call before this answer; it will come again.
-    if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0) request->approved = true;
+    if (::ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0) {
+      request->approved = true;
+      if (request->waiting) {
+        request->nudge.store(1);
+        host::futex_wake(request->nudge);
+      }
+    }
     return;
   }
   log::warning("trap: thread {} made host call {} that was not asked for; its process ends", thread, call.data.nr);

@@ -41,18 +41,36 @@ std::chrono::nanoseconds process_cpu_time(pid_t pid) {
 TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t thread)
     : address_space_(std::move(address_space)), area_(area), thread_(thread), pace_(shared().pace, thread) {
   process().live_contexts.fetch_add(1, std::memory_order_relaxed);
+  process().enlist(this);
 }
 
+// The last thread of a process takes it along. Another one stays in the stub, for the next guest thread to use.
 TrapContext::~TrapContext() {
+  process().delist(this);
+  withdraw_queued();
   bool const last = process().live_contexts.fetch_sub(1, std::memory_order_acq_rel) == 1;
-  if (last) {
-    process().kill();
-  } else if (!dead_) {
-    op_count_ = 0;
-    add_op(stub::op_exit, 0, {});
-    if (!hand_over(stub::resume_no)) process().kill();
+  if (last) process().kill();
+  if (last || dead_ || !end_thread()) process().retire_area(area_);
+}
+
+// The thread's last deeds in guest memory, and then it is parked or exits. False if it is not parked.
+bool TrapContext::end_thread() {
+  op_count_ = 0;
+  if (clear_at_end_ != 0 && clear_at_end_ % 4 == 0 && is_guest_range(clear_at_end_, 4)) {
+    add_op(stub::op_exchange32, 0, {clear_at_end_, 0});
+    add_op(stub::op_call_futex, 0, {clear_at_end_, FUTEX_WAKE, 1});
   }
-  process().retire_area(area_);
+  bool const parks = process().has_room_to_park();
+  if (!parks) add_op(stub::op_exit, 0, {});
+  if (op_count_ != 0 && !hand_over(stub::resume_no)) {
+    process().kill();
+    return false;
+  }
+  if (!parks) return false;
+  auto const used = process().with_pid(
+      [&](pid_t pid) -> Result<std::chrono::nanoseconds> { return cpu_time(shared(), pid, thread_); });
+  process().park({area_, thread_, used.value_or(0ns)});
+  return true;
 }
 
 void TrapContext::add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
@@ -60,6 +78,7 @@ void TrapContext::add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6>
   op.kind = kind;
   op.number = number;
   for (size_t i = 0; i < 6; ++i) op.a[i] = arguments[i];
+  op.result = ~uint64_t{0};
 }
 
 bool TrapContext::break_off() {
@@ -75,10 +94,10 @@ bool TrapContext::hand_over(stub::Resume resume) {
   if (dead_) return false;
   auto& c = area_->control();
   c.op_count = op_count_;
-  c.resume = resume;
+  c.resume = resume == stub::resume_guest && anew_ ? stub::resume_anew : resume;
   if (!trampoline_) c.frame = frame_;
   if (uint32_t const spin = pace_.hot() ? shared().options.spin : 0; spin != spin_) c.spin = spin_ = spin;
-  op_count_ = 0;
+  queued_count_ = std::exchange(op_count_, 0);
   queue_bytes_ = 0;
   if (resume == stub::resume_guest) {
     hints_valid_ = false;
@@ -92,6 +111,7 @@ bool TrapContext::hand_over(stub::Resume resume) {
   }
   auto turn = area_->turn();
   uint32_t seen = turn.load(std::memory_order_acquire);
+  for (auto const& request : queued_requests_) shared().approver->announce(*request);
   do {
     if ((seen & ~stub::turn_sleep) != stub::turn_sentry) return break_off();
   } while (!turn.compare_exchange_weak(seen, stub::turn_guest, std::memory_order_seq_cst));
@@ -165,22 +185,55 @@ void TrapContext::interrupt() {
   futex(area_->turn_word(), FUTEX_WAKE, INT_MAX);
 }
 
+// Lets the queued operations that ask for approval go on, in their order, once the stub has the turn.
+bool TrapContext::await_queued() {
+  if (queued_requests_.empty()) [[likely]]
+    return true;
+  bool approved = true;
+  for (auto const& request : queued_requests_)
+    approved = approved && shared().approver->await(*request, [this] { return has_turn_back(); });
+  withdraw_queued();
+  mapped_fds_ = std::move(queued_fds_);
+  queued_fds_.clear();
+  // Not reached because one before it failed: the results tell. Anything else is a forgery.
+  return approved || has_turn_back() || break_off();
+}
+
+void TrapContext::withdraw_queued() {
+  for (auto const& request : queued_requests_) shared().approver->withdraw(*request);
+  queued_requests_.clear();
+}
+
+bool TrapContext::has_turn_back() {
+  return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
+}
+
 Stop TrapContext::died() {
   dead_ = true;
   return Died{process().dead() ? process().death_signal() : SIGKILL};
 }
 
-// A queued copy_out met memory that the guest cannot write: the call's result says so.
-void TrapContext::settle_failed_copies() {
-  if (!in_syscall_) return;
-  for (size_t i = 0; i < queued_.size(); ++i) {
-    uint64_t const left = area_->control().ops[i].result;
-    if (left == 0 || queued_[i].length == 0) continue;
-    bool const some = queued_[i].shortens_result && left < queued_[i].length;
-    set_result(some ? queued_[i].length - left : static_cast<uint64_t>(-EFAULT));
-    return;
+// A queued copy_out met memory that the guest cannot write: the call's result says so. A queued memory call that the
+// host refused: the kernel has to know.
+std::optional<Stop> TrapContext::settle_failed_ops() {
+  for (size_t i = 0; i < queued_count_; ++i) {
+    auto const& op = queued_[i];
+    uint64_t const result = area_->control().ops[i].result;
+    if (op.kind == stub::op_call_self || op.kind == stub::op_call_notify) {
+      if (result < -4095ull) continue;
+      auto const error = static_cast<Errno>(-static_cast<int64_t>(result));
+      log::info("trap: a queued memory call at {:#x} failed: {}", op.address, errno_name(error));
+      in_syscall_ = true;  // the guest stands behind its call still
+      return MemoryCallFailed{op.address, op.length, error, op.is_mapping};
+    }
+    if (result == 0 || op.length == 0) continue;
+    if (!in_syscall_) return std::nullopt;
+    bool const some = op.shortens_result && result < op.length;
+    set_result(some ? op.length - result : static_cast<uint64_t>(-EFAULT));
+    return std::nullopt;
   }
-  set_result(static_cast<uint64_t>(-EFAULT));
+  if (in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
+  return std::nullopt;
 }
 
 Stop TrapContext::run() {
@@ -192,20 +245,28 @@ Stop TrapContext::run() {
     if (area_->control().interrupted != 0) area_->control().interrupted = 0;
     pace_.adopt();
     running_.store(true, std::memory_order_seq_cst);
+    if (process().held()) [[unlikely]] {
+      running_.store(false, std::memory_order_seq_cst);
+      process().wait_until_let_go();
+      continue;
+    }
+    if (uint32_t const g = process().code.generation(); g != text_generation_) [[unlikely]] {
+      text_generation_ = g;
+      if (!trampoline_) frame().rip = to_thunk_rip(frame().rip);
+    }
     if (interrupt_.exchange(false, std::memory_order_seq_cst)) {
       running_.store(false, std::memory_order_relaxed);
       in_syscall_ = false;
       return Interrupted{};
     }
-    bool const stopped = hand_over(stub::resume_guest) && wait();
+    bool const stopped = hand_over(stub::resume_guest) && await_queued() && wait();
     running_.store(false, std::memory_order_seq_cst);
     if (!stopped) return died();
-    pace_.stopped(peer_cpu(), slept_);
-    if (area_->control().event != stub::event_op_failed) {
-      if (auto stop = decode()) return *stop;
-      continue;
-    }
-    settle_failed_copies();
+    uint32_t const cpu = area_->control().cpu;
+    if (cpu & stub::cpu_state_changed) native_changed_ = true;
+    pace_.stopped(cpu & stub::cpu_mask, slept_);
+    auto const stop = area_->control().event == stub::event_op_failed ? settle_failed_ops() : decode();
+    if (stop) return *stop;
   }
 }
 
@@ -214,6 +275,7 @@ std::optional<Stop> TrapContext::decode() {
   uint32_t event = c.event;
   in_syscall_ = false;
   trampoline_ = false;
+  anew_ = false;
   if (event == stub::event_trampoline) {
     in_syscall_ = trampoline_ = hints_valid_ = true;
     fs_base_ = c.fs_base;
@@ -273,10 +335,40 @@ Result<void> TrapContext::set_affinity(std::span<uint64_t const> mask) {
   });
 }
 
+// The host thread may have served guest threads before this one: their time is not this one's. (What it counted of
+// faults and switches stays.)
 AddressSpace::Usage TrapContext::usage() {
-  return process()
-      .with_pid([&](pid_t pid) -> Result<AddressSpace::Usage> { return read_usage(shared(), pid, thread_); })
-      .value_or(AddressSpace::Usage{});
+  auto usage =
+      process()
+          .with_pid([&](pid_t pid) -> Result<AddressSpace::Usage> { return read_usage(shared(), pid, thread_); })
+          .value_or(AddressSpace::Usage{});
+  auto const from_user = std::min(usage.user, earlier_time_);
+  usage.user -= from_user;
+  usage.system -= std::min(usage.system, earlier_time_ - from_user);
+  return usage;
+}
+
+void TrapContext::set_native_state(NativeState const& state, bool may_change) {
+  auto& c = area_->control();
+  if (state != native_state_) {
+    native_state_ = state;
+    c.blocked_signals = state.blocked_signals;
+    c.robust_list = state.robust_list;
+  }
+  if (may_change != native_may_change_) c.native_state = native_may_change_ = may_change;
+}
+
+std::optional<Context::NativeState> TrapContext::changed_native_state() {
+  if (!native_changed_) return std::nullopt;
+  native_changed_ = false;
+  area_->control().state_changed = 0;
+  native_state_ = *current_native_state();
+  return native_state_;
+}
+
+std::optional<Context::NativeState> TrapContext::current_native_state() {
+  auto& c = area_->control();
+  return NativeState{c.blocked_signals, c.robust_list};
 }
 
 // A thread that sleeps until the sentry has done its call, or has not yet noticed that it is done, is not asleep to

@@ -54,10 +54,14 @@ class TrapContext final : public Context {
   Result<std::unique_ptr<Context>> clone_thread() override;
   Result<NewProcess> fork() override;
   Result<void> set_affinity(std::span<uint64_t const> mask) override;
-  int current_cpu() override { return static_cast<int>(area_->control().cpu & 0xfff); }
+  int current_cpu() override { return static_cast<int>(area_->control().cpu & stub::cpu_mask); }
   AddressSpace::Usage usage() override;
   bool asleep() override;
   void set_facts(Facts const&) override;
+  void set_native_state(NativeState const&, bool may_change) override;
+  std::optional<NativeState> changed_native_state() override;
+  std::optional<NativeState> current_native_state() override;
+  void clear_at_end(uint64_t address) override { clear_at_end_ = address; }
 
   // For the zygote: waits for the first event of a thread that was started by other means. False if it died.
   bool wait_until_ready();
@@ -67,6 +71,7 @@ class TrapContext final : public Context {
   // fork() of this thread; with a fresh state instead of this thread's for new_process.
   Result<NewProcess> spawn(stub::SignalContext const& context, std::span<std::byte const> xstate);
   pid_t thread() const { return thread_; }
+  bool running() const { return running_.load(std::memory_order_seq_cst); }
   // Brings the stub's thread, which sleeps, to the caller's CPU.
   void summon() { pace_.summon(); }
 
@@ -88,11 +93,19 @@ class TrapContext final : public Context {
   // Nothing: run on, the stop was the platform's own business.
   std::optional<Stop> decode();
   Stop died();
-  void settle_failed_copies();
-  uint32_t peer_cpu() { return area_->control().cpu & 0xfff; }
+  std::optional<Stop> settle_failed_ops();
+  bool await_queued();
+  void withdraw_queued();
+  bool has_turn_back();  // the stub waits, or is dead
+  bool end_thread();
+  Result<std::unique_ptr<TrapContext>> clone_host_thread();
 
   // --- memory (context_memory.cc)
-  Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked);
+  bool can_queue();
+  void queue_memory_call(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments, bool is_mapping);
+  Result<void> run_queue();
+  enum class When { AtOnce, MayQueue };
+  Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked, When);
   std::optional<uint64_t> approved_call(uint32_t number, std::array<uint64_t, 6> const& arguments);
   bool settle_queue();
   std::span<std::byte const> hinted(uint64_t address);
@@ -107,6 +120,7 @@ class TrapContext final : public Context {
   bool prepare_patch_space();
   bool write_text(uint64_t address, std::span<std::byte const> bytes);
   bool install(PatchSite const& site);
+  bool install_alone(PatchSite const& site);
   void unpatch_all();
   bool is_patched(PatchSite const& site);
   // A SIGILL or SIGTRAP that a patch caused: true if the guest can run on.
@@ -134,21 +148,32 @@ class TrapContext final : public Context {
   uint64_t fs_base_ = 0, gs_base_ = 0;
   uint32_t set_bases_ = 0;
   uint32_t op_count_ = 0;  // operations queued in the area
-  struct QueuedCopy {
-    uint64_t address;
-    size_t length, bounce_offset;
+  struct QueuedOp {
+    uint32_t kind = 0;
+    uint64_t address = 0;
+    size_t length = 0, bounce_offset = 0;
     bool shortens_result = false;  // a fault in its midst makes the result the count of bytes copied
+    bool is_mapping = false;
   };
-  std::array<QueuedCopy, stub::max_ops> queued_{};
+  std::array<QueuedOp, stub::max_ops> queued_{};
+  std::vector<std::unique_ptr<Approver::Request>> queued_requests_;  // of the queued operations that ask for approval
+  uint32_t queued_count_ = 0;                                        // operations of the last hand-over
   size_t queue_bytes_ = 0;
   bool queue_fault_ = false;  // a queued copy_out failed: the pending call's result is EFAULT
-  host::OwnedFd
-      mapped_fd_;  // of the last approved file mapping: its number stays taken until this thread's next approval
+  // Of approved file mappings: the numbers stay taken until this thread's next approval.
+  std::vector<host::OwnedFd> mapped_fds_, queued_fds_;
   Pace pace_;
   uint32_t spin_ = 0;   // what Control::spin was set to
   bool slept_ = false;  // in the last wait()
+  bool anew_ = false;   // the next run starts from the frame, wherever the stub's thread stands
+  uint64_t clear_at_end_ = 0;
+  NativeState native_state_{};  // as last written to the area
+  bool native_may_change_ = false, native_changed_ = false;
+  std::chrono::nanoseconds earlier_time_{};  // that the host thread used for guest threads before this one
+  uint32_t text_generation_ = 0;
   std::atomic<bool> interrupt_{false};
   std::atomic<bool> running_{false};
+  friend class StubProcess;
 };
 
 }  // namespace cofferdam::platform::trap

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "platform/trap/context.h"
 #include "platform/trap/filter.h"
 
@@ -66,9 +67,11 @@ size_t TrapContext::write_guest(uint64_t address, std::byte const* from, size_t 
 }
 
 Result<void> TrapContext::flush() {
+  if (op_count_ == 0) return dead_ ? Result<void>(fail(Errno::Srch)) : Result<void>();
+  auto const is_copy = [](QueuedOp const& op) { return op.kind == stub::op_copy_out; };
+  if (!std::all_of(queued_.begin(), queued_.begin() + op_count_, is_copy)) return run_queue();
   bool fault = false;
-  uint32_t const count = op_count_;
-  op_count_ = 0;
+  uint32_t const count = std::exchange(op_count_, 0);
   queue_bytes_ = 0;
   for (uint32_t i = 0; i < count && !fault; ++i) {
     auto const& copy = queued_[i];
@@ -77,6 +80,39 @@ Result<void> TrapContext::flush() {
   if (dead_) return fail(Errno::Srch);
   if (fault) return fail(Errno::Fault);
   return {};
+}
+
+// Has the stub do what is queued. A memory call that fails here had been reported as done: the process ends, unless it
+// has not begun yet (execve).
+Result<void> TrapContext::run_queue() {
+  if (!hand_over(stub::resume_no) || !await_queued() || !wait()) return fail(Errno::Srch);
+  for (size_t i = 0; i < queued_count_; ++i) {
+    uint64_t const result = area_->control().ops[i].result;
+    bool const is_call = queued_[i].kind == stub::op_call_self || queued_[i].kind == stub::op_call_notify;
+    if (is_call && result >= -4095ull) {
+      log::info("trap: a queued memory call at {:#x} failed: {}", queued_[i].address, static_cast<int64_t>(result));
+      if (in_syscall_) break_off();
+      return fail_host(static_cast<int>(-static_cast<int64_t>(result)));
+    }
+    if (!is_call && result != 0) return fail(Errno::Fault);
+  }
+  return {};
+}
+
+// Queued calls are fused with the resume. With other threads about each is made at once, for they see its effects.
+bool TrapContext::can_queue() {
+  if (process().live_contexts.load(std::memory_order_relaxed) != 1 || shared().options.approve_all_memory_calls)
+    return false;
+  // In a call, copies come last: one that fails only changes the result.
+  bool const copies_wait = in_syscall_ && op_count_ != 0 && queued_[op_count_ - 1].kind == stub::op_copy_out;
+  if (op_count_ == stub::max_ops || copies_wait) return settle_queue();
+  return !dead_;
+}
+
+void TrapContext::queue_memory_call(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments,
+                                    bool is_mapping) {
+  queued_[op_count_] = {.kind = kind, .address = arguments[0], .length = arguments[1], .is_mapping = is_mapping};
+  add_op(kind, number, arguments);
 }
 
 // Before anything that must come after queued copy_outs. A fault among them is remembered for run().
@@ -134,7 +170,7 @@ Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> 
   }
   size_t const offset = queue_offset + queue_bytes_;
   std::memcpy(area_->bounce().data() + offset, from.data(), from.size());
-  queued_[op_count_] = {address, from.size(), offset};
+  queued_[op_count_] = {.kind = stub::op_copy_out, .address = address, .length = from.size(), .bounce_offset = offset};
   queue_bytes_ += (from.size() + 63) / 64 * 64;
   add_op(stub::op_copy_out, 0, {address, from.size(), offset});
   return {};
@@ -167,6 +203,11 @@ Result<std::string> TrapContext::copy_in_string(uint64_t address, size_t max) {
 Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
   if (length == 0) return {};
   if (!is_guest_range(address, length)) return fail(Errno::Fault);
+  if (!in_syscall_ && can_queue()) {
+    queued_[op_count_] = {.kind = stub::op_zero, .address = address, .length = length};
+    add_op(stub::op_zero, 0, {address, length});
+    return {};
+  }
   if (length <= page) {
     std::array<std::byte, page> const zeros{};
     return copy_out(address, std::span(zeros).first(length));
@@ -186,7 +227,7 @@ Result<void> TrapContext::stage_out(uint64_t address, size_t n) {
     if (copy_out_partial(address, stage().first(n)) != n) return fail(Errno::Fault);
     return {};
   }
-  queued_[op_count_] = {address, n, 0};
+  queued_[op_count_] = {.kind = stub::op_copy_out, .address = address, .length = n};
   add_op(stub::op_copy_out, 0, {address, n, 0});
   return {};
 }
@@ -272,14 +313,11 @@ Result<uint64_t> TrapContext::futex_wake(uint64_t address, uint32_t count, bool 
 
 std::optional<uint64_t> TrapContext::approved_call(uint32_t number, std::array<uint64_t, 6> const& arguments) {
   if (!settle_queue()) return std::nullopt;
-  Approver::Request request = {thread_, number, arguments, {}, false};
+  Approver::Request request(thread_, number, arguments);
   Approver& approver = *shared().approver;
   approver.announce(request);
   add_op(stub::op_call_notify, number, arguments);
-  bool approved = hand_over(stub::resume_no) && approver.await(request, [this] {
-    uint32_t const turn = area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
-    return turn != stub::turn_guest || process().dead();
-  });
+  bool approved = hand_over(stub::resume_no) && approver.await(request, [this] { return has_turn_back(); });
   approver.withdraw(request);
   if (!approved) {
     // The stub came back without making the call, or is gone: nothing it says about it is of use.
@@ -290,9 +328,13 @@ std::optional<uint64_t> TrapContext::approved_call(uint32_t number, std::array<u
   return area_->control().ops[0].result;
 }
 
-Result<void> TrapContext::memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked) {
-  if (self_checked && !shared().options.approve_all_memory_calls)
-    return to_result(perform(stub::op_call_self, number, arguments));
+Result<void> TrapContext::memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked,
+                                      When when) {
+  if (self_checked && !shared().options.approve_all_memory_calls) {
+    if (when == When::AtOnce || !can_queue()) return to_result(perform(stub::op_call_self, number, arguments));
+    queue_memory_call(stub::op_call_self, number, arguments, number == SYS_mmap);
+    return {};
+  }
   return to_result(approved_call(number, arguments));
 }
 
@@ -305,8 +347,8 @@ Result<void> TrapContext::map_anonymous(uint64_t address, uint64_t length, int p
   if (!is_guest_range(address, length) || (protection & ~7)) return fail(Errno::Inval);
   uint64_t const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
   forget_code(address, length);
-  return memory_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, ~0ull, 0},
-                     length >> 32 == 0);
+  return memory_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags, ~0ull, 0}, length >> 32 == 0,
+                     When::MayQueue);
 }
 
 Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protection, FileMapping const& file) {
@@ -317,9 +359,18 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
   if (!fd) return fail_host(errno);
   forget_code(address, length);
   uint64_t const flags = MAP_FIXED | (file.shared ? MAP_SHARED : MAP_PRIVATE);
-  auto r = to_result(approved_call(SYS_mmap, {address, length, static_cast<uint64_t>(protection), flags,
-                                              static_cast<uint64_t>(fd.get()), file.offset}));
-  mapped_fd_ = std::move(fd);
+  std::array<uint64_t, 6> const arguments = {
+      address, length, static_cast<uint64_t>(protection), flags, static_cast<uint64_t>(fd.get()), file.offset};
+  Result<void> r;
+  if (can_queue()) {
+    queue_memory_call(stub::op_call_notify, SYS_mmap, arguments, true);
+    queued_requests_.push_back(std::make_unique<Approver::Request>(thread_, SYS_mmap, arguments));
+    queued_fds_.push_back(std::move(fd));
+  } else {
+    r = to_result(approved_call(SYS_mmap, arguments));
+    mapped_fds_.clear();
+    mapped_fds_.push_back(std::move(fd));
+  }
   if (r && !file.shared && protection == (PROT_READ | PROT_EXEC) && shared().patch_file)
     process().code.add(address, length);
   return r;
@@ -328,13 +379,14 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
 Result<void> TrapContext::unmap(uint64_t address, uint64_t length) {
   if (!is_guest_range(address, length)) return fail(Errno::Inval);
   forget_code(address, length);
-  return memory_call(SYS_munmap, {address, length}, length >> 32 == 0);
+  return memory_call(SYS_munmap, {address, length}, length >> 32 == 0, When::MayQueue);
 }
 
 Result<void> TrapContext::protect(uint64_t address, uint64_t length, int protection) {
   if (!is_guest_range(address, length) || (protection & ~7)) return fail(Errno::Inval);
   forget_code(address, length);
-  return memory_call(SYS_mprotect, {address, length, static_cast<uint64_t>(protection)}, length >> 32 == 0);
+  return memory_call(SYS_mprotect, {address, length, static_cast<uint64_t>(protection)}, length >> 32 == 0,
+                     When::MayQueue);
 }
 
 Result<void> TrapContext::remap(uint64_t address, uint64_t old_length, uint64_t new_address, uint64_t new_length) {
@@ -346,13 +398,13 @@ Result<void> TrapContext::remap(uint64_t address, uint64_t old_length, uint64_t 
   if (!move && !is_guest_range(address, new_length)) return fail(Errno::NoMem);
   forget_code(address, old_length);
   forget_code(new_address, new_length);
-  return memory_call(SYS_mremap, {address, old_length, new_length, flags, move ? new_address : 0}, small);
+  return memory_call(SYS_mremap, {address, old_length, new_length, flags, move ? new_address : 0}, small, When::AtOnce);
 }
 
 Result<void> TrapContext::advise(uint64_t address, uint64_t length, int advice) {
   if (!is_guest_range(address, length) || advice < 0 || advice > 31 || !(harmless_advice >> advice & 1))
     return fail(Errno::Inval);
-  return memory_call(SYS_madvise, {address, length, static_cast<uint64_t>(advice)}, length >> 32 == 0);
+  return memory_call(SYS_madvise, {address, length, static_cast<uint64_t>(advice)}, length >> 32 == 0, When::AtOnce);
 }
 
 }  // namespace cofferdam::platform::trap

@@ -86,6 +86,17 @@ bool TrapContext::install(PatchSite const& site) {
          write_text(site.start, bytes.first(1));
 }
 
+// Where a thread that stands inside the window could not be mended: no other thread runs meanwhile, and each looks
+// where it stands before it goes on.
+bool TrapContext::install_alone(PatchSite const& site) {
+  if (process().live_contexts.load() == 1) return install(site);
+  if (!process().hold_others(this)) return false;
+  process().code.next_generation();
+  bool const installed = install(site);
+  process().let_go();
+  return installed;
+}
+
 void TrapContext::consider_patch(uint64_t number, bool at_once) {
   auto& code = process().code;
   uint64_t const call = frame().rip - 2;
@@ -99,11 +110,10 @@ void TrapContext::consider_patch(uint64_t number, bool at_once) {
   std::vector<std::byte> text(end - begin);
   if (address_space_->read(begin, text).value_or(0) != text.size()) return;
   auto const window = match_idiom(text, begin, call, number);
-  if (!window || (window->single_only && process().live_contexts.load() > 1)) return;
-  if (!prepare_patch_space()) return;
+  if (!window || !prepare_patch_space()) return;
   uint64_t const start = call - window->before;
   auto const site = code.space()->add(start, *window, std::span(text).subspan(start - begin, window->size()));
-  if (!site || !install(*site)) return;
+  if (!site || !(window->single_only ? install_alone(*site) : install(*site))) return;
   frame().rip = to_thunk_rip(frame().rip);
 }
 

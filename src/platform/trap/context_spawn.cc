@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <climits>
 #include <cstring>
 
 #include "platform/trap/context.h"
@@ -49,11 +51,10 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   auto const area_fd = static_cast<uint64_t>(shared().areas.fd());
 
   Approver& approver = *shared().approver;
-  Approver::Request clone = {thread_, SYS_clone, {process_flags, 0, 0, clear_word, 0, 0}, {}, false};
-  Approver::Request remap = {};
-  remap.number = SYS_mmap;
-  remap.arguments = {stub::areas_address,    stub::window_size, PROT_READ | PROT_WRITE,
-                     MAP_SHARED | MAP_FIXED, area_fd,           offset};
+  Approver::Request clone(thread_, SYS_clone, {process_flags, 0, 0, clear_word, 0, 0});
+  Approver::Request remap(
+      0, SYS_mmap,
+      {stub::areas_address, stub::window_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, area_fd, offset});
   remap.accept_new = [&](pid_t pid) {
     MutexLock lock(shared().table_mutex);
     if (!is_new_child(shared(), pid)) return false;
@@ -65,9 +66,7 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   approver.announce(remap);
   add_op(stub::op_clone_process, SYS_clone, {process_flags, clear_word, offset, area_fd});
   bool started = hand_over(stub::resume_no);
-  auto const back = [this] {
-    return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
-  };
+  auto const back = [this] { return has_turn_back(); };
   started = started && approver.await(clone, back);
   int patience = 50;  // looks at a child that should be there and does not call
   started = started && approver.await(remap, [&] {
@@ -91,46 +90,58 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
 
 Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
   if (!materialise() || !settle_queue()) return fail(Errno::Srch);
+  std::vector<std::byte> xstate(shared().xstate_size);
+  TRY(get_xstate(xstate));
+  std::unique_ptr<TrapContext> thread;
+  if (auto const parked = process().unpark()) {
+    auto& c = parked->area->control();
+    c.facts.flags = stub::native_futex;
+    c.native_state = 0;
+    c.state_changed = 0;
+    thread = std::make_unique<TrapContext>(address_space_, parked->area, parked->thread);
+    thread->earlier_time_ = parked->used;
+    thread->anew_ = true;
+  } else {
+    thread = TRY(clone_host_thread());
+  }
+  thread->pace_.made_by(pace_, true);
+  stub::SignalContext context;
+  std::memcpy(&context, area_->at(frame_), sizeof context);
+  thread->start_from(context, xstate);
+  if (!thread->anew_ && !thread->wait_until_ready()) return fail(Errno::NoMem);
+  thread->fs_base_ = fs_base_;
+  thread->gs_base_ = gs_base_;
+  thread->set_bases_ = 3;
+  return thread;
+}
+
+Result<std::unique_ptr<TrapContext>> TrapContext::clone_host_thread() {
   Area* area = TRY(process().allocate_area());
   uint64_t const self = area->stub_address();
   uint64_t const clear_word = self + offsetof(stub::Control, turn);
-  auto const give_back = [&] {
-    area->turn().store(stub::turn_dead);
-    process().retire_area(area);
-  };
-  std::vector<std::byte> xstate(shared().xstate_size);
-  if (auto r = get_xstate(xstate); !r) {
-    give_back();
-    return std::unexpected(r.error());
-  }
   Approver& approver = *shared().approver;
-  Approver::Request clone = {
-      thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0}, {}, false};
+  Approver::Request clone(thread_, SYS_clone, {thread_flags, self + stub::stack_top, 0, clear_word, 0, 0});
   approver.announce(clone);
   add_op(stub::op_clone_thread, SYS_clone, {thread_flags, self + stub::stack_top, clear_word, self});
-  bool const approved = hand_over(stub::resume_no) && approver.await(clone, [this] {
-    return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
-  });
+  bool const approved = hand_over(stub::resume_no) && approver.await(clone, [this] { return has_turn_back(); });
   approver.withdraw(clone);
   if (!approved || !wait()) {
     break_off();
     return fail(Errno::Srch);
   }
   auto const result = static_cast<int64_t>(area_->control().ops[0].result);
-  if (result <= 0) {
-    give_back();
+  auto const thread = static_cast<pid_t>(result);
+  // What the guest's side says is checked: the sentry places the thread by its number.
+  bool const exists = result > 0 && result <= INT_MAX && process().with_pid([&](pid_t pid) -> Result<void> {
+    if (::syscall(SYS_tgkill, pid, thread, 0) != 0) return fail_host(errno);
+    return {};
+  });
+  if (!exists) {
+    area->turn().store(stub::turn_dead);
+    process().retire_area(area);
     return fail_host(result < 0 && result >= -4095 ? static_cast<int>(-result) : EAGAIN);
   }
-  auto thread = std::make_unique<TrapContext>(address_space_, area, static_cast<pid_t>(result));
-  thread->pace_.made_by(pace_, true);
-  stub::SignalContext context;
-  std::memcpy(&context, area_->at(frame_), sizeof context);
-  thread->start_from(context, xstate);
-  if (!thread->wait_until_ready()) return fail(Errno::NoMem);
-  thread->fs_base_ = fs_base_;
-  thread->gs_base_ = gs_base_;
-  thread->set_bases_ = 3;
-  return thread;
+  return std::make_unique<TrapContext>(address_space_, area, thread);
 }
 
 }  // namespace cofferdam::platform::trap

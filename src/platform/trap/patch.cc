@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #ifndef MFD_EXEC
@@ -59,7 +60,8 @@ bool is_jumped_into(std::span<std::byte const> code, uint64_t base, uint64_t low
 // Three idioms:
 //   mov $nr,%eax; syscall            (also mov $nr,%rax) the number in the code is the number of the call, so this is
 //   the mov xor %eax,%eax; syscall; cmp $imm,%rax   the cmp starts at offset 4, where the slot address's second byte
-//   falls syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence one thread only
+//   falls syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence the others are
+//   held
 std::optional<PatchWindow> match_idiom(std::span<std::byte const> code, uint64_t base, uint64_t call, uint64_t number) {
   if (call < base || call + 2 > base + code.size()) return std::nullopt;
   uint64_t const o = call - base;
@@ -233,6 +235,7 @@ void CodeMap::copy_from(CodeMap& other) {
   }
   set_space(std::move(space));
   disabled_.store(other.disabled(), std::memory_order_relaxed);
+  generation_.store(other.generation(), std::memory_order_relaxed);
   MutexLock lock(mutex_);
   ranges_ = std::move(ranges);
 }
@@ -243,7 +246,8 @@ bool CodeMap::count_call(uint64_t address) {
   if (hits_.empty()) hits_.resize(table);
   Hit& hit = hits_[(address ^ address >> 8) % table];
   if (hit.address != address) hit = {address, 0};
-  return ++hit.count == worth_patching;
+  ++hit.count;
+  return hit.count >= worth_patching && std::has_single_bit(hit.count);  // again, ever more seldom, if it failed
 }
 
 }  // namespace cofferdam::platform::trap

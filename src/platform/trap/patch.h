@@ -52,7 +52,7 @@ class PatchFile {
 struct PatchWindow {
   uint8_t before = 0, after = 0;
   bool rex_slot = false;     // the table slot's second byte must be a prefix (see match_idiom)
-  bool single_only = false;  // only while the process has one thread
+  bool single_only = false;  // only while no other thread of the process runs
   uint64_t size() const { return before + 2u + after; }
 };
 
@@ -128,6 +128,10 @@ class CodeMap {
   void disable() { disabled_.store(true, std::memory_order_relaxed); }
   bool disabled() const { return disabled_.load(std::memory_order_relaxed); }
 
+  // Counts the patches after which a stopped thread has to look whether it stands inside one.
+  uint32_t generation() const { return generation_.load(std::memory_order_acquire); }
+  void next_generation() { generation_.fetch_add(1, std::memory_order_release); }
+
   Mutex patching;  // held while text is rewritten
 
  private:
@@ -140,6 +144,7 @@ class CodeMap {
   std::vector<Hit> hits_ GUARDED_BY(mutex_);
   std::shared_ptr<PatchSpace> space_ GUARDED_BY(mutex_);
   std::atomic<bool> has_space_{false}, disabled_{false};
+  std::atomic<uint32_t> generation_{0};
 };
 
 }  // namespace cofferdam::platform::trap

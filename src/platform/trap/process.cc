@@ -15,6 +15,8 @@
 
 #include "base/log.h"
 #include "fmt/core.h"
+#include "host/futex.h"
+#include "platform/trap/context.h"
 
 namespace cofferdam::platform::trap {
 namespace {
@@ -105,6 +107,64 @@ void StubProcess::mark_dead(int signal) {
   }
 }
 
+void StubProcess::enlist(TrapContext* context) {
+  MutexLock lock(contexts_mutex_);
+  contexts_.push_back(context);
+}
+
+void StubProcess::delist(TrapContext* context) {
+  MutexLock lock(contexts_mutex_);
+  std::erase(contexts_, context);
+}
+
+bool StubProcess::hold_others(TrapContext* self) {
+  constexpr int patience = 400;
+  constexpr useconds_t pause_us = 50;
+  held_.store(1, std::memory_order_seq_cst);
+  MutexLock lock(contexts_mutex_);
+  for (TrapContext* other : contexts_)
+    if (other != self && other->running()) other->interrupt();
+  auto const stopped = [&](TrapContext* other) { return other == self || !other->running(); };
+  for (int i = 0; i < patience; ++i) {
+    if (std::ranges::all_of(contexts_, stopped)) return true;
+    ::usleep(pause_us);
+  }
+  let_go();
+  return false;
+}
+
+void StubProcess::let_go() {
+  held_.store(0, std::memory_order_seq_cst);
+  host::futex_wake(held_, INT_MAX);
+}
+
+void StubProcess::wait_until_let_go() {
+  while (held()) host::futex_wait(held_, 1);
+}
+
+bool StubProcess::has_room_to_park() {
+  constexpr size_t most = 16;
+  MutexLock lock(mutex_);
+  return !dead() && parked_.size() < most;
+}
+
+void StubProcess::park(ParkedThread const& parked) {
+  MutexLock lock(mutex_);
+  parked_.push_back(parked);
+}
+
+std::optional<StubProcess::ParkedThread> StubProcess::unpark() {
+  MutexLock lock(mutex_);
+  for (size_t i = parked_.size(); i-- > 0;) {
+    auto const parked = parked_[i];
+    uint32_t const turn = parked.area->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
+    if (turn == stub::turn_guest) continue;  // still busy with its end
+    parked_.erase(parked_.begin() + static_cast<ptrdiff_t>(i));
+    if (turn == stub::turn_sentry) return parked;
+  }
+  return std::nullopt;
+}
+
 void StubProcess::set_final_usage(rusage const& usage) {
   MutexLock lock(mutex_);
   final_usage_ = usage;
@@ -178,7 +238,7 @@ Result<void> TrapAddressSpace::mincore(uint64_t address, uint64_t length, std::s
 }
 
 // All the CPU time to the nanosecond: /proc counts user and system time in ticks of 10 ms.
-static std::chrono::nanoseconds cpu_time(Shared& shared, pid_t pid, pid_t thread) {
+std::chrono::nanoseconds cpu_time(Shared& shared, pid_t pid, pid_t thread) {
   if (thread != 0)
     return std::chrono::nanoseconds(
         std::strtoll(read_small_file(shared, fmt::format("{}/task/{}/schedstat", pid, thread)).c_str(), nullptr, 10));

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +24,7 @@
 namespace cofferdam::platform::trap {
 
 class StubProcess;
+class TrapContext;
 
 // What all parts of one platform share. Outlives every StubProcess.
 struct Shared {
@@ -81,6 +84,25 @@ class StubProcess {
   Result<rusage> final_usage();
 
   std::atomic<uint32_t> live_contexts{0};
+  void enlist(TrapContext* context);
+  void delist(TrapContext* context);
+  // Makes every guest thread but the caller's stop and stay stopped until let_go(). False: one did not in time (and
+  // all go on). The caller holds code.patching and is stopped itself.
+  bool hold_others(TrapContext* self);
+  void let_go();
+  bool held() const { return held_.load(std::memory_order_seq_cst) != 0; }
+  void wait_until_let_go();
+
+  // Host threads of guest threads that ended: they wait in the stub for the next.
+  struct ParkedThread {
+    Area* area;
+    pid_t thread;
+    std::chrono::nanoseconds used;  // CPU time so far
+  };
+  bool has_room_to_park();
+  void park(ParkedThread const& parked);
+  std::optional<ParkedThread> unpark();
+
   CodeMap code;
 
  private:
@@ -96,6 +118,10 @@ class StubProcess {
     bool in_use = false;
   };
   std::vector<std::unique_ptr<Slot>> slots_ GUARDED_BY(mutex_);
+  std::vector<ParkedThread> parked_ GUARDED_BY(mutex_);
+  Mutex contexts_mutex_;
+  std::vector<TrapContext*> contexts_ GUARDED_BY(contexts_mutex_);
+  std::atomic<uint32_t> held_{0};
   rusage final_usage_ GUARDED_BY(mutex_){};
 };
 
@@ -123,6 +149,8 @@ inline bool is_guest_range(uint64_t address, uint64_t length) {
   return address < stub::user_limit && length <= stub::user_limit - address;
 }
 
+// CPU time to the nanosecond of a process, or of one of its threads (thread != 0).
+std::chrono::nanoseconds cpu_time(Shared& shared, pid_t pid, pid_t thread);
 // From /proc/PID/stat and status, or /proc/PID/task/TID/….
 AddressSpace::Usage read_usage(Shared& shared, pid_t pid, pid_t thread);
 // Is the thread blocked on the host in the call whose instruction ends at `ip`?
