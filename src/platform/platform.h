@@ -81,6 +81,9 @@ class AddressSpace : public RefCounted {
   virtual uint64_t resident_bytes() = 0;
   // The host's page-level truth about [address, address+length): one byte a page as mincore(2) gives.
   virtual Result<void> mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) = 0;
+  // From now on madvise(MADV_DONTNEED) has rules that the host does not know (locked or sealed memory): the platform
+  // must not answer it by itself.
+  virtual void restrict_discarding() {}
   // User and system time that all threads of it have used on the host.
   struct Usage {
     std::chrono::nanoseconds user, system;

@@ -133,15 +133,16 @@ struct Control {
   Op ops[max_ops];
   uint64_t regs[16];  // of a trampoline stop
   Hint hints[max_hints];
-  // What the guest may change without a stop, while `native_state` is not 0.
+  // What the guest may change without a stop, while native_calls has native_state.
   uint64_t blocked_signals, robust_list;
   uint64_t scratch;
-  uint32_t native_state;
+  uint32_t native_calls;     // enum NativeCalls
   uint32_t state_changed;    // since the sentry last took the two words
   uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry
   uint32_t next_patch_hint;  // at this count the sentry is asked to patch the site
 };
 
+enum NativeCalls : uint32_t { native_state = 1, native_discard = 2 };
 inline constexpr uint32_t cpu_mask = 0xfff, cpu_state_changed = 0x10000;
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).

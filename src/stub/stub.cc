@@ -11,7 +11,7 @@ using namespace cofferdam::stub;
 constexpr int sigill = 4, sigtrap = 5, sigbus = 7, sigsegv = 11, sigsys = 31;
 constexpr int sigkill = 9, sigstop = 19;
 constexpr long eintr = 4, efault = 14;
-constexpr uint64_t sys_rt_sigprocmask = 14, sys_futex = 202, sys_set_robust_list = 273;
+constexpr uint64_t sys_rt_sigprocmask = 14, sys_madvise = 28, sys_futex = 202, sys_set_robust_list = 273;
 }  // namespace
 
 #pragma GCC visibility push(hidden)
@@ -272,10 +272,22 @@ static bool answer_from_facts(Facts const& f, uint64_t number, uint64_t* result)
   }
 }
 
+// madvise(MADV_DONTNEED) of whole pages, within what the filter lets pass.
+static bool discard(Control const* c, uint64_t const* a, uint64_t* result) {
+  constexpr uint64_t dontneed = 4, page_mask = 4095;
+  if (!(c->native_calls & native_discard) || static_cast<uint32_t>(a[2]) != dontneed || (a[0] & page_mask) != 0 ||
+      a[1] == 0 || a[1] >> 32 != 0 || a[0] >= user_limit || a[1] > user_limit - a[0])
+    return false;
+  Op op = {0, sys_madvise, {a[0], a[1], dontneed, 0, 0, 0}, 0};
+  *result = static_cast<uint64_t>(call_self(&op));
+  return true;
+}
+
 // rt_sigprocmask and set_robust_list change two words that the sentry takes at the next stop. It lets them be changed
 // here while no signal is pending, and interrupts the guest when one comes. Bad arguments are the sentry's.
 static bool change_state(Control* c, uint64_t number, uint64_t const* a, uint64_t* result) {
-  if (c->native_state == 0) return false;
+  if (number == sys_madvise) return discard(c, a, result);
+  if (!(c->native_calls & native_state)) return false;
   if (number == sys_set_robust_list) {
     if (a[1] != 24) return false;
     c->robust_list = a[0];
@@ -309,7 +321,7 @@ static bool change_state(Control* c, uint64_t number, uint64_t const* a, uint64_
 static bool is_patch_hint_due(Control* c, uint64_t number) {
   bool const native =
       (number == sys_futex && (c->facts.flags & native_futex)) ||
-      (c->native_state && (number == sys_rt_sigprocmask || number == sys_set_robust_list)) ||
+      ((c->native_calls & native_state) && (number == sys_rt_sigprocmask || number == sys_set_robust_list)) ||
       ((c->facts.flags & facts_valid) && (number == 24 || number == 39 || number == 102 || number == 104 ||
                                           number == 107 || number == 108 || number == 110 || number == 186));
   if (!native || ++c->native_answers < c->next_patch_hint) return false;

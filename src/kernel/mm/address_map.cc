@@ -85,7 +85,10 @@ Result<uint64_t> AddressMap::map(MapCaller const& caller, MapPlan&& plan) {
   if (plan.lock_requested && !caller.may_lock && caller.lock_limit == 0) return fail(Errno::Perm);
   v.locked = plan.lock_requested || lock_future_;
   v.lock_on_fault = !plan.lock_requested && lock_future_ && lock_future_on_fault_;
-  if (v.locked) TRY(may_lock(caller, plan.length));
+  if (v.locked) {
+    TRY(may_lock(caller, plan.length));
+    restrict_discarding();
+  }
   refresh_stack_if_touched(address, end);
   uint64_t replaced = plan.fixed ? tree_.mapped_within(address, end) : 0;
   TRY(may_expand(caller, plan.length, replaced, v.protection, v.flags));
@@ -254,6 +257,7 @@ Result<void> AddressMap::seal(uint64_t address, uint64_t length) {
   refresh_stack_if_touched(address, end);
   if (!tree_.covers(address, end)) return fail(Errno::NoMem);
   tree_.update(address, end, [](Vma& v) { v.sealed = true; });
+  restrict_discarding();
   return {};
 }
 
@@ -271,6 +275,12 @@ Result<void> AddressMap::set_name(uint64_t address, uint64_t length, std::string
   return {};
 }
 
+void AddressMap::restrict_discarding() {
+  if (discarding_is_restricted_) return;
+  discarding_is_restricted_ = true;
+  if (space_ != nullptr) space_->restrict_discarding();
+}
+
 std::unique_ptr<AddressMap> AddressMap::fork(platform::AddressSpace* space) const {
   auto copy = std::make_unique<AddressMap>(range_, memory_file_, space);
   MutexLock lock(mutex_);
@@ -278,6 +288,7 @@ std::unique_ptr<AddressMap> AddressMap::fork(platform::AddressSpace* space) cons
   copy->tree_ = tree_.clone_for_fork();
   copy->break_start_ = break_start_;
   copy->break_ = break_;
+  if (discarding_is_restricted_) copy->restrict_discarding();
   return copy;
 }
 

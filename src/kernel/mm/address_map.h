@@ -116,6 +116,8 @@ class AddressMap {
   void refresh_stack() const REQUIRES(mutex_);
   void refresh_stack_if_touched(uint64_t start, uint64_t end) const REQUIRES(mutex_);
   void cut_stack_reserve(platform::Context&, uint64_t start, uint64_t end) REQUIRES(mutex_);
+  // Tells the platform that locked or sealed memory is about, where MADV_DONTNEED has rules of its own.
+  void restrict_discarding() REQUIRES(mutex_);
   Result<void> advise_one(Vma const&, int advice) const;
   static void set_advice(Vma&, int advice);
 
@@ -126,6 +128,7 @@ class AddressMap {
   mutable VmaTree tree_ GUARDED_BY(mutex_);
   uint64_t break_start_ GUARDED_BY(mutex_) = 0, break_ GUARDED_BY(mutex_) = 0;
   bool lock_future_ GUARDED_BY(mutex_) = false, lock_future_on_fault_ GUARDED_BY(mutex_) = false;
+  bool discarding_is_restricted_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace cofferdam::kernel

@@ -248,6 +248,7 @@ Result<void> AddressMap::lock(MapCaller const& caller, uint64_t address, uint64_
     done = std::min(end, it->second.end);
   if (done == address) return fail(Errno::NoMem);
   if (tree_.size() + 2 > max_map_count) return fail(Errno::NoMem);
+  restrict_discarding();
   tree_.update(address, done, [&](Vma& v) {
     v.locked = true;
     v.lock_on_fault = on_fault;
@@ -289,6 +290,7 @@ Result<void> AddressMap::lock_all(MapCaller const& caller, int flags) {
   if (!caller.may_lock && caller.lock_limit == 0) return fail(Errno::Perm);
   MutexLock guard(mutex_);
   if ((flags & MCL_CURRENT) && !caller.may_lock && tree_.usage().total > caller.lock_limit) return fail(Errno::NoMem);
+  restrict_discarding();
   lock_future_ = flags & MCL_FUTURE;
   lock_future_on_fault_ = flags & onfault;
   if (flags & MCL_CURRENT) {

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -35,13 +34,7 @@ bool Approver::await(Request& request, std::function<bool()> const& gone) {
     if (is_approved(request)) return true;
     if (!listening_.try_lock()) {
       // Bounded, for a nudge may come between the look and the sleep.
-      timespec until = {};
-      ::clock_gettime(CLOCK_MONOTONIC, &until);
-      until.tv_nsec += wait_ms * 1'000'000l;
-      if (until.tv_nsec >= 1'000'000'000) {
-        until.tv_nsec -= 1'000'000'000;
-        ++until.tv_sec;
-      }
+      timespec const until = host::monotonic_after(std::chrono::milliseconds(wait_ms));
       {
         MutexLock lock(pending_mutex_);
         if (request.approved) return true;

@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 constexpr auto disobedience_cpu_limit = 2s;
 constexpr auto disobedience_limit = 60s;
 constexpr auto disobedience_look = 500ms;
+// CPU time of a parked thread's earlier uses that may be counted for its next one.
+constexpr auto unread_limit = 10ms;
 
 long futex(uint32_t* word, int operation, uint32_t value, timespec const* timeout = nullptr) {
   return ::syscall(SYS_futex, word, operation, value, timeout, nullptr, 0);
@@ -67,9 +69,16 @@ bool TrapContext::end_thread() {
     return false;
   }
   if (!parks) return false;
-  auto const used = process().with_pid(
-      [&](pid_t pid) -> Result<std::chrono::nanoseconds> { return cpu_time(shared(), pid, thread_); });
-  process().park({area_, thread_, used.value_or(0ns)});
+  // Reading the host's count is left out as long as what may have been used stays below what anybody sees.
+  auto used = earlier_time_ + unread_time_ + (std::chrono::steady_clock::now() - began_);
+  if (used - earlier_time_ > unread_limit) {
+    used =
+        process()
+            .with_pid([&](pid_t pid) -> Result<std::chrono::nanoseconds> { return cpu_time(shared(), pid, thread_); })
+            .value_or(0ns);
+    earlier_time_ = used;
+  }
+  process().park({area_, thread_, earlier_time_, used - earlier_time_});
   return true;
 }
 
@@ -355,7 +364,9 @@ void TrapContext::set_native_state(NativeState const& state, bool may_change) {
     c.blocked_signals = state.blocked_signals;
     c.robust_list = state.robust_list;
   }
-  if (may_change != native_may_change_) c.native_state = native_may_change_ = may_change;
+  bool const may_discard = answers_natively_ && !process().discarding_is_restricted.load(std::memory_order_relaxed);
+  uint32_t const calls = (may_change ? stub::native_state : 0u) | (may_discard ? stub::native_discard : 0u);
+  if (calls != native_calls_) c.native_calls = native_calls_ = calls;
 }
 
 std::optional<Context::NativeState> TrapContext::changed_native_state() {
@@ -390,6 +401,7 @@ void TrapContext::set_facts(Facts const& facts) {
   f.euid = facts.euid;
   f.gid = facts.gid;
   f.egid = facts.egid;
+  answers_natively_ = facts.answer_natively;
   // Futexes are the host's in any case: nobody else could wait on guest memory.
   f.flags = facts.answer_natively ? stub::facts_valid | stub::native_futex : stub::native_futex;
 }

@@ -168,8 +168,11 @@ class TrapContext final : public Context {
   bool anew_ = false;   // the next run starts from the frame, wherever the stub's thread stands
   uint64_t clear_at_end_ = 0;
   NativeState native_state_{};  // as last written to the area
-  bool native_may_change_ = false, native_changed_ = false;
-  std::chrono::nanoseconds earlier_time_{};  // that the host thread used for guest threads before this one
+  uint32_t native_calls_ = 0;   // as last written to the area
+  bool native_changed_ = false, answers_natively_ = false;
+  // CPU time of the host thread for guest threads before this one: known, and at most that much more.
+  std::chrono::nanoseconds earlier_time_{}, unread_time_{};
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   uint32_t text_generation_ = 0;
   std::atomic<bool> interrupt_{false};
   std::atomic<bool> running_{false};

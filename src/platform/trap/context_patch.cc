@@ -97,7 +97,24 @@ bool TrapContext::install_alone(PatchSite const& site) {
   return installed;
 }
 
+// Calls whose handling wants the whole state, which a trampoline stop does not have.
+static bool wants_frame(uint64_t number) {
+  switch (number) {
+    case SYS_rt_sigreturn:
+    case SYS_clone:
+    case SYS_fork:
+    case SYS_vfork:
+    case SYS_execve:
+    case SYS_execveat:
+    case SYS_clone3:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void TrapContext::consider_patch(uint64_t number, bool at_once) {
+  if (wants_frame(number)) return;
   auto& code = process().code;
   uint64_t const call = frame().rip - 2;
   if (code.disabled() || gs_base_ != 0 || call >= stub::user_limit) return;

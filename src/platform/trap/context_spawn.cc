@@ -96,10 +96,11 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
   if (auto const parked = process().unpark()) {
     auto& c = parked->area->control();
     c.facts.flags = stub::native_futex;
-    c.native_state = 0;
+    c.native_calls = 0;
     c.state_changed = 0;
     thread = std::make_unique<TrapContext>(address_space_, parked->area, parked->thread);
     thread->earlier_time_ = parked->used;
+    thread->unread_time_ = parked->unread;
     thread->anew_ = true;
   } else {
     thread = TRY(clone_host_thread());

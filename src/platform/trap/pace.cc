@@ -200,9 +200,9 @@ void Pace::try_to_heat(uint32_t peer_cpu, uint64_t now) {
     leave();
     return;
   }
-  own_cpu_ = nowhere;
+  own_cpu_ = elsewhere;
   heated_at_ = now;
-  credit_ = full_credit / 2;
+  credit_ = full_credit;  // the first rounds fail: the guest still sleeps, on a CPU that halts
 }
 
 void Pace::leave() {
@@ -247,7 +247,8 @@ void PlacementWatch::run() {
       while (shared_.watching.load() == 0 && !ending_.load()) host::futex_wait(shared_.watching, 0);
       idle = 0;
     }
-    std::this_thread::sleep_for(watch_interval);
+    timespec const until = host::monotonic_after(watch_interval);
+    host::futex_wait_until(shared_.watching, 1, &until);
   }
 }
 

@@ -1,9 +1,9 @@
 // How a sentry thread and its guest thread wait for each other: asleep on one CPU, or spinning on two.
 //
-// A wake-up across CPUs costs tens of microseconds where CPUs halt, a switch on one CPU five, a spin on two 0.1. So both
-// threads of a pair are *bound* to one CPU while they hand over. A guest that runs on for a while without a call is let
-// loose by the platform's PlacementWatch, so that the host can balance it; its next call binds the pair again. The
-// watch also moves a bound pair away where several fill one CPU and another is idle.
+// A wake-up across CPUs costs tens of microseconds where CPUs halt, a switch on one CPU five, a spin on two 0.1. So
+// both threads of a pair are *bound* to one CPU while they hand over. A guest that runs on for a while without a call
+// is let loose by the platform's PlacementWatch, so that the host can balance it; its next call binds the pair again.
+// The watch also moves a bound pair away where several fill one CPU and another is idle.
 //
 // A pair that hands over very often becomes hot: it gets one of a few slots (a hot pair fills two CPUs), its sentry
 // thread moves to another CPU, and both spin for a bounded time. Spins that fail cost it the slot, and a slot whose
@@ -80,7 +80,7 @@ class Pace {
   static constexpr uint64_t idle_us = 200;   // a slot not used for so long is free
   static constexpr int streak_to_heat = 32;  // quick rounds in a row that earn a slot
   static constexpr int full_credit = 64, failure_cost = 16;
-  static constexpr int nowhere = -1;
+  static constexpr int nowhere = -1, elsewhere = -2;
 
   void try_to_heat(uint32_t peer_cpu, uint64_t now);
   bool take_slot(uint64_t now);
@@ -97,7 +97,7 @@ class Pace {
   int streak_ = 0, credit_ = 0;
   uint64_t stopped_at_ = 0, not_before_ = 0, heated_at_ = 0;
   uint64_t backoff_us_ = 1000;
-  int own_cpu_ = nowhere;  // where the sentry's thread is bound
+  int own_cpu_ = nowhere;  // where the sentry's thread is bound; elsewhere: to any CPU but the guest's
 
   // Between the owner and the watch.
   Mutex placing_;

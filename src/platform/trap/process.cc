@@ -119,7 +119,7 @@ void StubProcess::delist(TrapContext* context) {
 
 bool StubProcess::hold_others(TrapContext* self) {
   constexpr int patience = 400;
-  constexpr useconds_t pause_us = 50;
+  constexpr auto pause = std::chrono::microseconds(50);
   held_.store(1, std::memory_order_seq_cst);
   MutexLock lock(contexts_mutex_);
   for (TrapContext* other : contexts_)
@@ -127,7 +127,8 @@ bool StubProcess::hold_others(TrapContext* self) {
   auto const stopped = [&](TrapContext* other) { return other == self || !other->running(); };
   for (int i = 0; i < patience; ++i) {
     if (std::ranges::all_of(contexts_, stopped)) return true;
-    ::usleep(pause_us);
+    timespec const until = host::monotonic_after(pause);
+    host::futex_wait_until(held_, 1, &until);
   }
   let_go();
   return false;

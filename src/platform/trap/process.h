@@ -97,12 +97,13 @@ class StubProcess {
   struct ParkedThread {
     Area* area;
     pid_t thread;
-    std::chrono::nanoseconds used;  // CPU time so far
+    std::chrono::nanoseconds used, unread;  // CPU time so far, and at most so much more
   };
   bool has_room_to_park();
   void park(ParkedThread const& parked);
   std::optional<ParkedThread> unpark();
 
+  std::atomic<bool> discarding_is_restricted{false};
   CodeMap code;
 
  private:
@@ -137,6 +138,7 @@ class TrapAddressSpace final : public AddressSpace {
   Result<size_t> write(uint64_t address, std::span<std::byte const> from, bool force) override;
   void kill() override { process_->kill(); }
   uint64_t resident_bytes() override;
+  void restrict_discarding() override { process_->discarding_is_restricted.store(true, std::memory_order_relaxed); }
   Result<void> mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) override;
   Usage usage() override;
 
