@@ -1,0 +1,510 @@
+// Segments that arrive (RFC 9293 3.10.7), with RFC 5961's defences and RFC 7323's timestamps.
+#include <algorithm>
+#include <cerrno>
+
+#include "netstack/tcp_endpoint.h"
+
+namespace cofferdam::netstack {
+namespace {
+
+constexpr Time timestamp_lifetime = 24 * 24 * 3600 * second;  // RFC 7323 5.5
+constexpr size_t max_gathered = 1024;                         // pieces out of order
+constexpr unsigned challenges_per_second = 100;
+constexpr Time minimum_rto = 200 * millisecond, maximum_rto = 120 * second;
+constexpr Time min_rtt_window = 300 * second;
+
+}  // namespace
+
+bool TcpEndpoint::receive(TcpSegment& s) {
+  Locked lock(*this);
+  if (state_ == TcpState::Closed || state_ == TcpState::Listen) return false;
+  ++totals_.segments_in;
+  last_received_ = stack_.now();
+  if (state_ == TcpState::SynSent)
+    segment_syn_sent(s);
+  else if (!segment_synchronized(s))
+    return false;
+  if (state_ != TcpState::Closed) rearm();
+  return true;
+}
+
+void TcpEndpoint::take_peer_options(TcpOptions const& o, bool) {
+  timestamps_ &= o.has_timestamps;
+  sack_ok_ &= o.sack_permitted;
+  scaling_ &= o.window_scale.has_value();
+  snd_scale_ = scaling_ ? *o.window_scale : 0;
+  if (!scaling_) rcv_scale_ = 0;
+  if (timestamps_) {
+    ts_recent_ = o.timestamp;
+    ts_recent_at_ = stack_.now();
+  }
+  uint32_t fallback = tuple_.remote.address.is_v4() ? 536 : 1220;
+  peer_mss_ = std::max<uint32_t>(o.mss.value_or(static_cast<uint16_t>(fallback)), 88);
+  update_mss();
+}
+
+void TcpEndpoint::become_established() {
+  set_state(TcpState::Established);
+  congestion_.begin(mss_, options_.cubic);
+  forward_ack_ = small_sent_ = snd_una_;
+  retransmits_ = backoff_ = 0;
+  rto_at_ = never;
+  if (board_.empty()) stalled_since_ = 0;
+  grow_send_buffer();
+  if (options_.keepalive) keepalive_at_ = stack_.now() + options_.keepalive_idle;
+  notify(event_out);
+}
+
+// 3.10.7.3
+void TcpEndpoint::segment_syn_sent(TcpSegment& s) {
+  auto const& h = s.header;
+  bool acceptable_ack = h.has(TcpHeader::ack_flag) && h.acknowledgment > iss_ && h.acknowledgment <= snd_nxt_;
+  if (h.has(TcpHeader::ack_flag) && !acceptable_ack) {
+    if (!h.has(TcpHeader::rst)) send_control(h.acknowledgment, TcpHeader::rst);
+    return;
+  }
+  if (h.has(TcpHeader::rst)) {
+    ++stack_.statistics().tcp_resets_received;
+    if (acceptable_ack) die(ECONNREFUSED);
+    return;
+  }
+  if (!h.has(TcpHeader::syn)) return;
+  irs_ = h.sequence;
+  rcv_nxt_ = rcv_edge_ = last_ack_sent_ = irs_ + 1;
+  take_peer_options(h.options, acceptable_ack);
+  snd_wnd_ = max_snd_wnd_ = h.window;  // never scaled in a SYN
+  snd_wl1_ = h.sequence;
+  snd_wl2_ = h.acknowledgment;
+  if (!acceptable_ack) {  // both at once
+    set_state(TcpState::SynReceived);
+    return send_syn(true);
+  }
+  board_.acknowledge(h.acknowledgment, [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
+    if (!sent.retransmitted) sample_rtt(stack_.now() - sent.sent);
+  });
+  snd_una_ = h.acknowledgment;
+  become_established();
+  rcv_edge_ = rcv_nxt_ + std::min<uint32_t>(receive_window(), 65535);
+  send_ack();
+  if (s.length != 0 || h.has(TcpHeader::fin)) {
+    s.header.sequence += 1;
+    s.header.flags &= static_cast<uint8_t>(~TcpHeader::syn);
+    process_data(s);
+  }
+}
+
+// 3.10.7.4, first: is any of it in the window?
+bool TcpEndpoint::acceptable(TcpSegment const& s) const {
+  uint32_t window = rcv_edge_ > rcv_nxt_ ? distance(rcv_nxt_, rcv_edge_) : 0;
+  SeqNum start = s.header.sequence, end = s.end();
+  if (end == start) return window == 0 ? start == rcv_nxt_ : start >= rcv_nxt_ && start < rcv_nxt_ + window;
+  if (window == 0) return false;
+  return start < rcv_nxt_ + window && end > rcv_nxt_;
+}
+
+// PAWS (RFC 7323 5). False: the segment is of another time.
+bool TcpEndpoint::check_timestamps(TcpSegment const& s) {
+  auto const& o = s.header.options;
+  if (!timestamps_) return true;
+  if (!o.has_timestamps) return s.header.has(TcpHeader::rst);
+  Time now = stack_.now();
+  bool older = static_cast<int32_t>(o.timestamp - ts_recent_) < 0;
+  if (older && now - ts_recent_at_ < timestamp_lifetime && !s.header.has(TcpHeader::rst)) {
+    ++stack_.statistics().tcp_paws_rejected;
+    return false;
+  }
+  if (!older && s.header.sequence <= last_ack_sent_) {
+    ts_recent_ = o.timestamp;
+    ts_recent_at_ = now;
+  }
+  return true;
+}
+
+// RFC 5961 7: not more than so many a second.
+void TcpEndpoint::challenge_ack() {
+  Time now = stack_.now();
+  if (now - challenge_at_ >= second) {
+    challenge_at_ = now;
+    challenges_ = 0;
+  }
+  if (++challenges_ > challenges_per_second) return;
+  ++stack_.statistics().tcp_challenge_acks;
+  send_ack();
+}
+
+void TcpEndpoint::process_reset(TcpSegment const& s) {
+  if (s.header.sequence != rcv_nxt_) return challenge_ack();  // in the window, but not exact
+  ++stack_.statistics().tcp_resets_received;
+  if (state_ == TcpState::SynReceived) return die(ECONNREFUSED);
+  die(state_ == TcpState::CloseWait ? EPIPE : ECONNRESET);
+}
+
+bool TcpEndpoint::segment_synchronized(TcpSegment& s) {
+  auto const& h = s.header;
+  bool reset = h.has(TcpHeader::rst);
+  if (!check_timestamps(s)) {
+    if (!reset) send_ack();
+    return true;
+  }
+  if (!acceptable(s)) {
+    if (reset) return true;
+    if (state_ == TcpState::SynReceived && h.has(TcpHeader::syn) && h.sequence == irs_) {
+      if (h.has(TcpHeader::ack_flag) && h.acknowledgment == snd_nxt_) {  // both at once: the other's SYN,ACK
+        process_ack(s);
+        return true;
+      }
+      send_syn(true);
+      return true;
+    }
+    if (s.length != 0 && s.end() <= rcv_nxt_ && sack_ok_) duplicate_ = SackBlock{h.sequence, s.end()};
+    // With a closed window acknowledgments still count.
+    bool probe = rcv_edge_ == rcv_nxt_ && h.sequence == rcv_nxt_;
+    if (probe && h.has(TcpHeader::ack_flag) && !h.has(TcpHeader::syn)) process_ack(s);
+    if (state_ != TcpState::Closed) send_ack();
+    return true;
+  }
+  if (reset) {
+    process_reset(s);
+    return true;
+  }
+  if (h.has(TcpHeader::syn)) {
+    challenge_ack();
+    return true;
+  }
+  if (!h.has(TcpHeader::ack_flag)) return true;
+  if (!process_ack(s) || state_ == TcpState::Closed) return true;
+  if (s.length != 0 || h.has(TcpHeader::fin)) process_data(s);
+  if (state_ != TcpState::Closed) output();
+  return true;
+}
+
+// 3.10.7.4, fifth. False: the segment is to be looked at no further.
+bool TcpEndpoint::process_ack(TcpSegment const& s) {
+  auto const& h = s.header;
+  if (state_ == TcpState::SynReceived) {
+    if (h.acknowledgment <= snd_una_ || h.acknowledgment > snd_nxt_) {
+      send_control(h.acknowledgment, TcpHeader::rst);
+      return false;
+    }
+    process_ack_of_syn_received(s);
+    return state_ != TcpState::SynReceived && state_ != TcpState::Closed;
+  }
+  if (h.acknowledgment > snd_nxt_ || h.acknowledgment < snd_una_ - max_snd_wnd_) {  // RFC 5961 5
+    challenge_ack();
+    return false;
+  }
+  if (h.acknowledgment < snd_una_) return true;
+  acknowledged(s);
+  return true;
+}
+
+void TcpEndpoint::process_ack_of_syn_received(TcpSegment const& s) {
+  if (parent_ && !hand_to_listener()) return;
+  board_.acknowledge(s.header.acknowledgment, [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
+    if (!sent.retransmitted) sample_rtt(stack_.now() - sent.sent);
+  });
+  snd_una_ = s.header.acknowledgment;
+  bool closing = fin_wanted_;
+  become_established();
+  snd_wnd_ = uint32_t{s.header.window} << snd_scale_;
+  max_snd_wnd_ = std::max(max_snd_wnd_, snd_wnd_);
+  snd_wl1_ = s.header.sequence;
+  snd_wl2_ = s.header.acknowledgment;
+  if (closing) finish_locked();
+}
+
+void TcpEndpoint::sample_rtt(Time rtt) {
+  rtt = std::max<Time>(rtt, microsecond);
+  Time now = stack_.now();
+  if (rtt <= min_rtt_ || now - min_rtt_at_ > min_rtt_window) {
+    min_rtt_ = rtt;
+    min_rtt_at_ = now;
+  }
+  if (srtt_ == 0) {  // RFC 6298 2.2
+    srtt_ = rtt;
+    rttvar_ = rtt / 2;
+  } else {
+    Time error = srtt_ > rtt ? srtt_ - rtt : rtt - srtt_;
+    rttvar_ = (3 * rttvar_ + error) / 4;
+    srtt_ = (7 * srtt_ + rtt) / 8;
+  }
+  rto_ = std::clamp(srtt_ + std::max<Time>(4 * rttvar_, minimum_rto), minimum_rto, maximum_rto);
+}
+
+void TcpEndpoint::update_send_window(TcpSegment const& s) {
+  auto const& h = s.header;
+  bool newer = snd_wl1_ < h.sequence || (snd_wl1_ == h.sequence && snd_wl2_ <= h.acknowledgment);
+  if (!newer) return;
+  snd_wnd_ = uint32_t{h.window} << snd_scale_;
+  max_snd_wnd_ = std::max(max_snd_wnd_, snd_wnd_);
+  snd_wl1_ = h.sequence;
+  snd_wl2_ = h.acknowledgment;
+  if (snd_wnd_ != 0) {
+    persist_at_ = never;
+    if (probes_ != 0 && board_.empty()) backoff_ = 0;
+  }
+}
+
+// An acknowledgment of something that is or was on its way: snd_una_ <= it <= snd_nxt_.
+void TcpEndpoint::acknowledged(TcpSegment const& s) {
+  auto const& h = s.header;
+  Time now = stack_.now();
+  probes_ = 0;
+  size_t in_flight = board_.pipe(), lost_before = board_.lost_bytes(), delivered = 0;
+  bool advanced = h.acknowledgment > snd_una_, outstanding = !board_.empty();
+  uint32_t old_window = snd_wnd_;
+  Time rtt = 0;
+  auto took = [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
+    if (!sent.retransmitted) {
+      rtt = now - sent.sent;
+      if (sent.end < forward_ack_) reordering_seen_ = true;
+    }
+    forward_ack_ = later(forward_ack_, sent.end);
+    delivered += sent.length();
+    rack_update(sent, now, s);
+  };
+  if (sack_ok_ && h.options.sack_count != 0) {
+    for (uint8_t i = 0; i < h.options.sack_count; ++i) {
+      auto block = h.options.sack[i];
+      if (block.end <= block.start) continue;
+      if (i == 0 && block.end <= h.acknowledgment) dsack_seen_ = true;
+      if (block.start < snd_una_ || block.end > snd_nxt_) continue;
+      board_.mark_sacked(block.start, block.end, mss_, took);
+    }
+  }
+  if (advanced) {
+    size_t bytes = distance(snd_una_, h.acknowledgment);
+    bool fin_acked = fin_sent_ && h.acknowledgment == snd_nxt_;
+    board_.acknowledge(h.acknowledgment, [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
+      if (!sent.sacked) took(sent);
+    });
+    snd_buffer_.trim_front(bytes - (fin_acked ? 1 : 0));
+    totals_.bytes_acked += bytes;
+    snd_una_ = h.acknowledgment;
+    if (small_sent_ < snd_una_) small_sent_ = snd_una_;
+    retransmits_ = backoff_ = 0;
+    stalled_since_ = board_.empty() ? 0 : now;
+    if (rtt == 0 && timestamps_ && h.options.has_timestamps && h.options.echo != 0) {
+      auto ms = static_cast<int32_t>(timestamp() - h.options.echo);
+      if (ms >= 0 && ms < 600'000) rtt = ms * millisecond;
+    }
+  }
+  if (rtt != 0) sample_rtt(rtt);
+  update_send_window(s);
+  if (advanced)
+    duplicate_acks_ = 0;
+  else if (outstanding && s.length == 0 && !h.has(TcpHeader::fin) && old_window == snd_wnd_ && !sack_ok_)
+    ++duplicate_acks_;
+  if (outstanding) {
+    detect_losses(now);
+    size_t lost = board_.lost_bytes() > lost_before ? board_.lost_bytes() - lost_before : 0;
+    if (!sack_ok_ && !advanced) delivered += mss_;
+    adjust_recovery(delivered, lost, advanced);
+    bool limited =
+        congestion_.in_slow_start() ? in_flight * 2 >= congestion_.window() : in_flight + mss_ >= congestion_.window();
+    if (advanced && limited && congestion_.state != CongestionState::Recovery) {
+      congestion_.on_ack(delivered, now, srtt_);
+      grow_send_buffer();
+    }
+  }
+  if (advanced) {
+    arm_probe_or_rto();
+    after_fin_acked();
+    Events e = state_ == TcpState::Closed ? 0 : ready_locked();
+    if ((e & event_out) && tell_writable_) {
+      tell_writable_ = false;
+      notify(event_out);
+    }
+  }
+  if (state_ != TcpState::Closed && options_.keepalive) keepalive_at_ = now + options_.keepalive_idle;
+}
+
+void TcpEndpoint::after_fin_acked() {
+  if (!fin_sent_ || snd_una_ != snd_nxt_) return;
+  if (state_ == TcpState::FinWait1) {
+    set_state(TcpState::FinWait2);
+    if (detached_) {
+      if (options_.fin_wait2 < 0) return die(0);
+      fin_wait_at_ = stack_.now() + options_.fin_wait2;
+    }
+    notify(event_out);
+  } else if (state_ == TcpState::Closing) {
+    enter_time_wait();
+  } else if (state_ == TcpState::LastAck) {
+    die(0);
+  }
+}
+
+// --- data ---
+
+void TcpEndpoint::accept_in_order(Packet& p, size_t skip) {
+  if (skip != 0) p.pull(skip);
+  size_t n = p.size();
+  p.for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { rcv_buffer_.append_or_copy(v); });
+  rcv_nxt_ += n;
+  totals_.bytes_received += n;
+}
+
+// 3.10.7.4, seventh and eighth.
+void TcpEndpoint::process_data(TcpSegment& s) {
+  bool receiving = state_ == TcpState::Established || state_ == TcpState::FinWait1 || state_ == TcpState::FinWait2;
+  if (!receiving) {
+    if (s.length != 0 || s.header.sequence < rcv_nxt_) send_ack();
+    return;
+  }
+  if (s.end() == s.header.sequence) return;
+  if (detached_ && s.length != 0 && s.header.sequence + s.length > rcv_nxt_)
+    return abort_locked(0);                        // nobody will ever read it (RFC 1122 4.2.2.13)
+  if (s.header.sequence + s.length > rcv_edge_) {  // what is beyond the window is as if it had not come
+    s.header.flags &= static_cast<uint8_t>(~TcpHeader::fin);
+    size_t fits = s.header.sequence < rcv_edge_ ? distance(s.header.sequence, rcv_edge_) : 0;
+    s.length = std::min(s.length, fits);
+    s.packet->truncate(s.length);
+  }
+  if (!stack_.may_charge(s.length) && !rcv_buffer_.empty()) return;
+  ++totals_.data_segments_in;
+  last_data_received_ = stack_.now();
+  if (s.length > rcv_mss_) rcv_mss_ = static_cast<uint32_t>(std::min<size_t>(s.length, 65535));
+  if (s.header.sequence > rcv_nxt_) {
+    queue_out_of_order(s);
+    return send_ack();
+  }
+  bool had_gap = !out_of_order_.empty();
+  size_t skip = distance(s.header.sequence, rcv_nxt_);
+  if (skip != 0 && sack_ok_) duplicate_ = SackBlock{s.header.sequence, earlier(s.end(), rcv_nxt_)};
+  bool fin = s.header.has(TcpHeader::fin);
+  bool fresh = skip < s.length;
+  if (fresh) accept_in_order(*s.packet, skip);
+  if (had_gap) drain_out_of_order();
+  if (fin && s.header.sequence + s.length == rcv_nxt_) process_fin();
+  if (fresh && rcv_buffer_.size() >= std::min<size_t>(receive_low_water, rcv_limit_ / 2)) notify(event_in);
+  if (state_ == TcpState::Closed) return;
+  if (last_ack_sent_ != rcv_nxt_ || !fresh) schedule_ack(had_gap || fin_received_ || !fresh);
+}
+
+void TcpEndpoint::process_fin() {
+  rcv_nxt_ += 1;
+  fin_received_ = true;
+  out_of_order_.clear();
+  out_of_order_bytes_ = 0;
+  notify(event_in | event_read_hang_up | (shut_write_ ? event_hang_up : 0));
+  switch (state_) {
+    case TcpState::Established:
+      return set_state(TcpState::CloseWait);
+    case TcpState::FinWait1:
+      return set_state(TcpState::Closing);  // its FIN came before the ACK of ours, which was looked at already
+    case TcpState::FinWait2:
+      send_ack();
+      return enter_time_wait();
+    default:
+      return;
+  }
+}
+
+// Keeps [sequence, end) until what is before it comes. What is there already stays; the new fills the gaps.
+void TcpEndpoint::queue_out_of_order(TcpSegment& s) {
+  SeqNum start = s.header.sequence, end = start + s.length;
+  bool fin = s.header.has(TcpHeader::fin);
+  size_t i = 0;
+  while (i < out_of_order_.size() && out_of_order_[i].end < start) ++i;
+  bool new_piece = i == out_of_order_.size() || out_of_order_[i].start > end;
+  if (new_piece) {
+    if (out_of_order_.size() >= max_gathered || (s.length == 0 && !fin)) return;
+    Gathered g;
+    g.start = start;
+    g.end = end;
+    g.fin = fin;
+    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
+    out_of_order_bytes_ += g.data.size();
+    out_of_order_.insert(i, std::move(g));
+    newest_block_ = start;
+    return;
+  }
+  Gathered& g = out_of_order_[i];
+  if (start >= g.start && end <= g.end) {  // all of it again
+    if (s.length != 0) duplicate_ = SackBlock{start, end};
+    g.fin |= fin && end == g.end;
+    newest_block_ = g.start;
+    return;
+  }
+  Chain merged;
+  if (start < g.start) {
+    Chain all;
+    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { all.append(v); });
+    all.for_range(0, distance(start, g.start), [&](View v) NO_THREAD_SAFETY_ANALYSIS { merged.append(std::move(v)); });
+    out_of_order_bytes_ += merged.size();
+    merged.append(std::move(g.data));
+    g.data = std::move(merged);
+    if (end > g.end) {
+      size_t from = distance(start, g.end);
+      size_t before = g.data.size();
+      all.for_range(from, s.length - from, [&](View v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
+      out_of_order_bytes_ += g.data.size() - before;
+    }
+    g.start = start;
+  } else {
+    size_t before = g.data.size();
+    s.packet->pull(distance(start, g.end));
+    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
+    out_of_order_bytes_ += g.data.size() - before;
+  }
+  if (end >= g.end) g.fin |= fin;
+  g.end = later(g.end, end);
+  newest_block_ = g.start;
+  // What it has grown into.
+  while (i + 1 < out_of_order_.size() && out_of_order_[i + 1].start <= out_of_order_[i].end) {
+    Gathered& here = out_of_order_[i];
+    Gathered& next = out_of_order_[i + 1];
+    size_t overlap = std::min<size_t>(distance(next.start, here.end), next.data.size());
+    out_of_order_bytes_ -= overlap;
+    next.data.trim_front(overlap);
+    here.data.append(std::move(next.data));
+    if (next.end >= here.end) here.fin |= next.fin;
+    here.end = later(here.end, next.end);
+    out_of_order_.erase(i + 1);
+  }
+}
+
+void TcpEndpoint::drain_out_of_order() {
+  while (!out_of_order_.empty() && out_of_order_.front().start <= rcv_nxt_) {
+    Gathered g = std::move(out_of_order_.front());
+    out_of_order_.pop_front();
+    out_of_order_bytes_ -= g.data.size();
+    if (g.end > rcv_nxt_ || (g.fin && g.end == rcv_nxt_)) {
+      size_t skip = distance(g.start, rcv_nxt_);
+      g.data.trim_front(skip);
+      size_t n = g.data.size();
+      rcv_buffer_.append(std::move(g.data));
+      rcv_nxt_ += n;
+      totals_.bytes_received += n;
+      if (g.fin) return process_fin();
+    }
+  }
+}
+
+// --- errors of the network ---
+
+void TcpEndpoint::on_icmp(SeqNum about, IcmpError const& error) {
+  Locked lock(*this);
+  if (state_ == TcpState::Closed || state_ == TcpState::Listen) return;
+  if (about < snd_una_ || about >= snd_nxt_) return;  // about nothing that is on its way (RFC 5927 4.1)
+  if (error.next_mtu != 0) {
+    if (error.next_mtu >= path_.mtu) return;
+    path_.mtu = error.next_mtu;
+    stack_.routes().learn_path_mtu(tuple_.remote.address, error.next_mtu, stack_.now());
+    uint32_t old = mss_;
+    update_mss();
+    if (mss_ < old && synchronized()) {  // what was too large is sent again at once; it is no sign of congestion
+      for (size_t i = 0; i < board_.size(); ++i)
+        if (!board_[i].sacked) board_.mark_lost(board_[i]);
+      output();
+      rearm();
+    }
+    return;
+  }
+  if (!synchronized() && error.hard) return die(error.error);
+  soft_error_ = error.error;
+  if (!synchronized() && error.error == EHOSTUNREACH && state_ == TcpState::SynSent) notify(0);
+}
+
+}  // namespace cofferdam::netstack

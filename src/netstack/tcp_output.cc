@@ -1,0 +1,268 @@
+// What a TCP endpoint sends (RFC 9293 3.8, 3.10.2; Nagle and silly windows: RFC 1122 4.2.3.4).
+#include <algorithm>
+
+#include "netstack/tcp_endpoint.h"
+
+namespace cofferdam::netstack {
+namespace {
+
+constexpr Time delayed_ack = 40 * millisecond, cork_limit = 200 * millisecond;
+constexpr size_t bulk = 1024;  // segments of this size are worth an acknowledgment at once where it costs no wire
+
+}  // namespace
+
+uint32_t TcpEndpoint::timestamp() const { return ts_offset_ + static_cast<uint32_t>(stack_.now() / millisecond); }
+
+size_t TcpEndpoint::option_size() const { return timestamps_ ? 12 : 0; }
+
+// The largest segment that the path and the peer take, without options (RFC 6691).
+void TcpEndpoint::update_mss() {
+  uint32_t headers = tuple_.remote.address.is_v4() ? 40 : 60;
+  uint32_t link = std::max<uint32_t>(path_.mtu, headers + 88) - headers;
+  uint32_t whole = std::min({link, peer_mss_, uint32_t{65535} - headers + (headers == 60 ? 20 : 0)});
+  if (options_.max_segment != 0) whole = std::min<uint32_t>(whole, options_.max_segment);
+  whole = std::max<uint32_t>(whole, 88);
+  mss_ = whole - static_cast<uint32_t>(option_size());
+  congestion_.set_mss(mss_);
+}
+
+size_t TcpEndpoint::segment_limit() const {
+  uint32_t gso = path_.out ? path_.out->facts().gso_max : 0;
+  if (gso <= mss_ || path_.local) return mss_;
+  return gso / mss_ * mss_;
+}
+
+uint32_t TcpEndpoint::receive_window() const {
+  size_t space = rcv_limit_ / 2;
+  if (options_.window_clamp != 0) space = std::min<size_t>(space, options_.window_clamp);
+  size_t held = rcv_buffer_.size();
+  size_t open = held >= space ? 0 : space - held;
+  return static_cast<uint32_t>(std::min<size_t>(open, size_t{65535} << (scaling_ ? rcv_scale_ : 0)));
+}
+
+// The right edge never moves back, and forward only by steps that are worth it (RFC 9293 3.8.6.2.2).
+uint16_t TcpEndpoint::window_to_advertise() {
+  SeqNum edge = rcv_nxt_ + receive_window();
+  uint32_t step = std::min<uint32_t>(rcv_mss_, static_cast<uint32_t>(rcv_limit_ / 4));
+  if (edge < rcv_edge_ + step && rcv_edge_ > rcv_nxt_) edge = later(rcv_edge_, rcv_nxt_);
+  if (edge < rcv_edge_) edge = rcv_edge_;
+  uint8_t scale = scaling_ ? rcv_scale_ : 0;
+  uint32_t open = distance(rcv_nxt_, edge);
+  if (open > receive_window() && rcv_edge_ < edge) open = receive_window();
+  auto field = std::min<uint32_t>(open >> scale, 65535);
+  SeqNum told = rcv_nxt_ + (size_t{field} << scale);
+  rcv_edge_ = later(rcv_edge_, told);
+  return static_cast<uint16_t>(field);
+}
+
+void TcpEndpoint::fill_sack(TcpOptions& o) const {
+  if (!sack_ok_ || (out_of_order_.empty() && !duplicate_)) return;
+  size_t most = timestamps_ ? 3 : 4;
+  auto add = [&](SeqNum start, SeqNum end) {
+    if (o.sack_count < most) o.sack[o.sack_count++] = {start, end};
+  };
+  if (duplicate_) add(duplicate_->start, duplicate_->end);  // RFC 2883
+  size_t newest = 0;
+  while (newest < out_of_order_.size() && out_of_order_[newest].start != newest_block_) ++newest;
+  if (newest < out_of_order_.size()) add(out_of_order_[newest].start, out_of_order_[newest].end);
+  for (size_t i = out_of_order_.size(); i-- > 0 && o.sack_count < most;)
+    if (i != newest) add(out_of_order_[i].start, out_of_order_[i].end);
+}
+
+void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
+  h.source = tuple_.local.port;
+  h.destination = tuple_.remote.port;
+  bool syn = h.has(TcpHeader::syn);
+  if (h.has(TcpHeader::ack_flag)) {
+    h.acknowledgment = rcv_nxt_;
+    if (!h.has(TcpHeader::rst)) {
+      h.window = syn ? static_cast<uint16_t>(std::min<uint32_t>(receive_window(), 65535)) : window_to_advertise();
+      if (syn) rcv_edge_ = later(rcv_edge_, rcv_nxt_ + h.window);
+      if (!syn) fill_sack(h.options);
+      duplicate_.reset();
+      last_ack_sent_ = rcv_nxt_;
+      ack_at_ = never;
+      if (quick_acks_ != 0) --quick_acks_;
+    }
+  }
+  if (timestamps_ && !(h.has(TcpHeader::rst) && !h.has(TcpHeader::ack_flag))) {
+    h.options.has_timestamps = true;
+    h.options.timestamp = timestamp();
+    h.options.echo = h.has(TcpHeader::ack_flag) ? ts_recent_ : 0;
+  }
+  auto b = p->push(TcpHeader::minimum + h.options.length());
+  h.write(b);
+  bool offload = path_.local || path_.out->facts().checksum_offload;
+  p->checksum_verified = offload;
+  if (!offload) {
+    Checksum sum = pseudo_header(tuple_.local.address, tuple_.remote.address, protocol_tcp, p->size());
+    sum.add_rest(*p);
+    store16(b, 16, sum.value());
+  }
+  ++stack_.statistics().tcp_segments_sent;
+  ++totals_.segments_out;
+  SendOptions o;
+  o.ttl = options_.ttl;
+  o.tos = options_.tos;
+  o.dont_fragment = true;
+  o.flow = flow_;
+  auto sent = stack_.send(path_, tuple_.local.address, tuple_.remote.address, protocol_tcp, o, std::move(p));
+  if (!sent) soft_error_ = static_cast<int>(sent.error().code);
+}
+
+void TcpEndpoint::send_control(SeqNum sequence, uint8_t flags) {
+  TcpHeader h;
+  h.sequence = sequence;
+  h.flags = flags;
+  send_packet(h, std::make_unique<Packet>());
+}
+
+void TcpEndpoint::send_ack() { send_control(snd_nxt_, TcpHeader::ack_flag); }
+
+void TcpEndpoint::send_syn(bool with_ack) {
+  TcpHeader h;
+  h.sequence = iss_;
+  h.flags = with_ack ? TcpHeader::syn | TcpHeader::ack_flag : TcpHeader::syn;
+  h.window = static_cast<uint16_t>(std::min<uint32_t>(receive_window(), 65535));
+  h.options.mss = static_cast<uint16_t>(advertised_mss_);
+  h.options.sack_permitted = sack_ok_;
+  if (scaling_) h.options.window_scale = rcv_scale_;
+  Time now = stack_.now();
+  if (snd_nxt_ == iss_) {
+    snd_nxt_ = iss_ + 1;
+    stalled_since_ = now;
+    board_.push(iss_, snd_nxt_, now);
+  }
+  send_packet(h, std::make_unique<Packet>());
+  rto_at_ = now + current_rto();
+}
+
+void TcpEndpoint::schedule_ack(bool now) {
+  bool two_segments = distance(last_ack_sent_, rcv_nxt_) > rcv_mss_;
+  if (now || quick_acks_ != 0 || two_segments || (path_.local && distance(last_ack_sent_, rcv_nxt_) >= bulk))
+    return send_ack();
+  ack_at_ = std::min(ack_at_, stack_.now() + delayed_ack);
+}
+
+// Sends bytes of the buffer, with a FIN when `flags` says so.
+void TcpEndpoint::transmit(SeqNum sequence, size_t offset, size_t length, uint8_t flags) {
+  TcpHeader h;
+  h.sequence = sequence;
+  h.flags = flags | TcpHeader::ack_flag;
+  if (length != 0 && offset + length == snd_buffer_.size()) h.flags |= TcpHeader::psh;
+  auto p = std::make_unique<Packet>();
+  p->append(snd_buffer_, offset, length);
+  if (length > mss_) p->gso_size = static_cast<uint16_t>(mss_);
+  if (length != 0) {
+    ++totals_.data_segments_out;
+    totals_.bytes_sent += length;
+    last_sent_data_ = stack_.now();
+  }
+  send_packet(h, std::move(p));
+}
+
+// May a segment that is not full go now? last: nothing is queued behind it.
+bool TcpEndpoint::nagle_allows(size_t length, bool last) const {
+  if (length >= mss_) return true;
+  if (fin_wanted_ && last) return true;
+  if (options_.cork || more_coming_) return cork_since_ != 0 && stack_.now() - cork_since_ >= cork_limit;
+  if (options_.no_delay || path_.local) return true;  // without a wire there is nothing to save
+  return small_sent_ <= snd_una_;                     // Minshall's form: one small segment at a time
+}
+
+// One segment of what was never sent. False: nothing may go now.
+bool TcpEndpoint::send_new_segment(bool force) {
+  if (fin_sent_) return false;
+  size_t offset = distance(snd_una_, snd_nxt_), queued = snd_buffer_.size();
+  size_t available = queued > offset ? queued - offset : 0;
+  Time now = stack_.now();
+  if (available == 0) {
+    if (!fin_wanted_) return false;
+    transmit(snd_nxt_, offset, 0, TcpHeader::fin);
+    board_.push(snd_nxt_, snd_nxt_ + 1, now);
+    snd_nxt_ += 1;
+    fin_sent_ = true;
+    return true;
+  }
+  SeqNum edge = snd_una_ + snd_wnd_;
+  size_t window = edge > snd_nxt_ ? distance(snd_nxt_, edge) : 0;
+  size_t held_back =
+      duplicate_acks_ != 0 && !sack_ok_ ? std::min<size_t>(size_t{duplicate_acks_} * mss_, board_.pipe()) : 0;
+  size_t pipe = board_.pipe() - held_back, cwnd = congestion_.window();
+  size_t allowed = force ? mss_ : cwnd > pipe ? cwnd - pipe : 0;
+  if (window == 0) {
+    if (board_.empty()) arm_persist();
+    return false;
+  }
+  size_t length = std::min({available, segment_limit(), window, allowed});
+  if (length > mss_ && length < available) length = length / mss_ * mss_;
+  bool last = length == available;
+  if (length < mss_ && !last && !force) {
+    // Cut short by the peer's window: half of the largest one seen is enough, or what it has when all else is done.
+    bool by_window = window == length;
+    if (!by_window || (length < max_snd_wnd_ / 2 && !board_.empty())) return false;
+    if (length < max_snd_wnd_ / 2) {
+      arm_persist();
+      return false;
+    }
+  }
+  if (length == 0) return false;
+  if (last && !force && !nagle_allows(length, last)) {
+    if (options_.cork || more_coming_) {
+      if (cork_since_ == 0) cork_since_ = now;
+      cork_at_ = cork_since_ + cork_limit;
+    }
+    return false;
+  }
+  cork_since_ = 0;
+  cork_at_ = never;
+  bool with_fin = last && fin_wanted_;
+  transmit(snd_nxt_, offset, length, with_fin ? TcpHeader::fin : 0);
+  if (board_.empty()) stalled_since_ = now;
+  size_t span = length + (with_fin ? 1 : 0);
+  board_.push(snd_nxt_, snd_nxt_ + span, now);
+  snd_nxt_ += span;
+  fin_sent_ |= with_fin;
+  if (length < mss_) small_sent_ = snd_nxt_;
+  persist_at_ = never;
+  if (congestion_.state == CongestionState::Recovery) prr_out_ += length;
+  return true;
+}
+
+void TcpEndpoint::retransmit(SentSegment& s) {
+  Time now = stack_.now();
+  ++stack_.statistics().tcp_retransmitted;
+  ++totals_.retransmitted;
+  if (s.start == iss_ && !synchronized()) {
+    board_.mark_resent(s, now);
+    return send_syn(state_ == TcpState::SynReceived);
+  }
+  size_t offset = distance(snd_una_, s.start), length = s.length();
+  bool with_fin = fin_sent_ && s.end == snd_nxt_;
+  if (with_fin) --length;
+  totals_.bytes_retransmitted += length;
+  transmit(s.start, offset, length, with_fin ? TcpHeader::fin : 0);
+  board_.mark_resent(s, now);
+  if (congestion_.state == CongestionState::Recovery) prr_out_ += length;
+}
+
+// All that may go now: first what was lost, then what is new.
+void TcpEndpoint::output() {
+  if (!synchronized() || !path_.out) return;
+  bool sent = false;
+  for (size_t i = board_.first_lost(); i < board_.size(); i = board_.first_lost()) {
+    size_t pipe = board_.pipe(), cwnd = congestion_.window();
+    SentSegment& s = board_[i];
+    size_t length = s.length(), room = cwnd > pipe ? cwnd - pipe : 0;
+    bool fits = room >= std::min<size_t>(length, mss_);
+    if (!fits && !(i == 0 && pipe == 0)) break;
+    size_t most = std::max<size_t>(std::min(segment_limit(), room) / mss_ * mss_, mss_);
+    if (length > most) board_.split(i, static_cast<uint32_t>(most));
+    retransmit(board_[i]);
+    sent = true;
+  }
+  while (send_new_segment(false)) sent = true;
+  if (sent) arm_probe_or_rto();
+}
+
+}  // namespace cofferdam::netstack

@@ -1,0 +1,180 @@
+// Finding losses and repairing them: RACK-TLP (RFC 8985), PRR (RFC 6937), NewReno without SACK (RFC 6582), time-outs
+// (RFC 6298).
+#include <algorithm>
+#include <cerrno>
+
+#include "netstack/tcp_endpoint.h"
+
+namespace cofferdam::netstack {
+namespace {
+
+constexpr Time maximum_rto = 120 * second, worst_delayed_ack = 200 * millisecond;
+constexpr unsigned duplicate_threshold = 3;
+
+}  // namespace
+
+// RFC 8985 6.2 steps 1 to 3.
+void TcpEndpoint::rack_update(SentSegment const& s, Time now, TcpSegment const& by) {
+  Time rtt = now - s.sent;
+  if (s.retransmitted) {  // is it this transmission that was acknowledged?
+    if (rtt < min_rtt_ && min_rtt_ != never) return;
+    auto const& o = by.header.options;
+    if (timestamps_ && o.has_timestamps &&
+        static_cast<int32_t>(o.echo - (ts_offset_ + static_cast<uint32_t>(s.sent / millisecond))) < 0)
+      return;
+  }
+  if (s.sent < rack_sent_ || (s.sent == rack_sent_ && s.end <= rack_end_)) return;
+  rack_sent_ = s.sent;
+  rack_end_ = s.end;
+  rack_rtt_ = rtt;
+}
+
+// Steps 4 and 5: what was sent before something that has arrived, by more than reordering explains, is lost.
+void TcpEndpoint::detect_losses(Time now) {
+  reorder_at_ = never;
+  if (board_.empty()) return;
+  if (!sack_ok_) {
+    if (duplicate_acks_ >= duplicate_threshold && congestion_.state == CongestionState::Open) {
+      board_.mark_lost(board_.front());
+      enter_recovery();
+    }
+    return;
+  }
+  unsigned sacked = 0;
+  for (size_t i = 0; i < board_.size() && sacked < duplicate_threshold && board_.sacked_bytes() != 0; ++i)
+    sacked += board_[i].sacked ? 1 : 0;
+  bool repairing = congestion_.state == CongestionState::Recovery || congestion_.state == CongestionState::Loss;
+  if (board_.sacked_bytes() == 0 && !repairing) return;
+  Time window = 0;
+  if (reordering_seen_ || (!repairing && sacked < duplicate_threshold))
+    window = std::min(min_rtt_ == never ? 0 : min_rtt_ / 4 * reo_multiplier_, srtt_);
+  size_t lost_before = board_.lost_bytes();
+  for (size_t i = 0; i < board_.size(); ++i) {
+    SentSegment& s = board_[i];
+    if (!s.retransmitted && s.sent > rack_sent_) break;
+    if (s.sacked || s.lost) continue;
+    if (s.sent > rack_sent_ || (s.sent == rack_sent_ && s.end >= rack_end_)) continue;
+    Time due = s.sent + rack_rtt_ + window;
+    if (due <= now)
+      board_.mark_lost(s);
+    else
+      reorder_at_ = std::min(reorder_at_, due);
+  }
+  if (board_.lost_bytes() > lost_before && !repairing) enter_recovery();
+}
+
+void TcpEndpoint::enter_recovery() {
+  ++stack_.statistics().tcp_recoveries;
+  recover_ = snd_nxt_;
+  recover_flight_ = std::max<size_t>(board_.outstanding(), mss_);
+  prr_delivered_ = prr_out_ = 0;
+  congestion_.on_loss(std::min(board_.outstanding(), congestion_.window()), stack_.now());
+  congestion_.state = CongestionState::Recovery;
+}
+
+void TcpEndpoint::leave_recovery() {
+  if (congestion_.state == CongestionState::Recovery) congestion_.set_window(congestion_.threshold());
+  congestion_.state = CongestionState::Open;
+  duplicate_acks_ = 0;
+  dsack_seen_ = false;
+}
+
+void TcpEndpoint::adjust_recovery(size_t delivered, size_t newly_lost, bool advanced) {
+  if (probe_end_ && snd_una_ >= *probe_end_) {
+    // RFC 8985 7.4.2: a probe that sent something again and was needed has repaired a loss.
+    if (probe_was_retransmission_ && !dsack_seen_ && congestion_.state == CongestionState::Open) {
+      congestion_.on_loss(std::max<size_t>(board_.outstanding(), mss_), stack_.now());
+      congestion_.set_window(std::min(congestion_.window(), congestion_.threshold()));
+    }
+    probe_end_.reset();
+    dsack_seen_ = false;
+  }
+  if (congestion_.state != CongestionState::Recovery && congestion_.state != CongestionState::Loss) return;
+  if (snd_una_ >= recover_) return leave_recovery();
+  if (!sack_ok_ && advanced && !board_.empty()) board_.mark_lost(board_.front());  // a partial acknowledgment
+  if (congestion_.state == CongestionState::Loss) return;
+  prr_delivered_ += delivered;
+  size_t pipe = board_.pipe(), target = congestion_.threshold();
+  if (!sack_ok_) pipe -= std::min<size_t>(pipe, size_t{duplicate_acks_} * mss_);
+  size_t may = 0;
+  if (pipe > target) {
+    size_t due = (prr_delivered_ * target + recover_flight_ - 1) / recover_flight_;
+    may = due > prr_out_ ? due - prr_out_ : 0;
+  } else {
+    size_t limit = prr_delivered_ > prr_out_ ? prr_delivered_ - prr_out_ : 0;
+    if (advanced && newly_lost == 0) limit = std::max(limit, delivered) + mss_;
+    may = std::min(target - pipe, limit);
+  }
+  if (prr_out_ == 0) may = std::max<size_t>(may, mss_);  // the first retransmission
+  congestion_.set_window(pipe + may);
+}
+
+Time TcpEndpoint::current_rto() const { return std::min(rto_ << std::min(backoff_, 16u), maximum_rto); }
+
+void TcpEndpoint::arm_rto() {
+  probe_at_ = never;
+  rto_at_ = board_.empty() ? never : stack_.now() + current_rto();
+}
+
+// RFC 8985 7.2: a probe before the time-out, where nothing tells of a loss yet.
+void TcpEndpoint::arm_probe_or_rto() {
+  arm_rto();
+  if (board_.empty()) return;
+  bool calm = sack_ok_ && congestion_.state == CongestionState::Open && board_.sacked_bytes() == 0 && !probe_end_ &&
+              synchronized() && backoff_ == 0;
+  if (!calm) return;
+  Time timeout = srtt_ == 0 ? second : 2 * srtt_;
+  if (board_.pipe() <= mss_) timeout += worst_delayed_ack;
+  timeout = std::max(timeout, 2 * millisecond);
+  Time at = stack_.now() + timeout;
+  if (at >= rto_at_) return;
+  probe_at_ = at;
+  rto_at_ = never;
+}
+
+void TcpEndpoint::on_loss_probe(Time) {
+  probe_at_ = never;
+  if (board_.empty()) return;
+  ++stack_.statistics().tcp_loss_probes;
+  probe_was_retransmission_ = false;
+  bool sent = send_new_segment(true);
+  if (!sent) {
+    size_t last = board_.size() - 1;
+    if (board_[last].length() > mss_) {
+      board_.split(last, board_[last].length() - mss_);
+      ++last;
+    }
+    retransmit(board_[last]);
+    probe_was_retransmission_ = true;
+  }
+  probe_end_ = snd_nxt_;
+  arm_rto();
+}
+
+void TcpEndpoint::on_rto(Time now) {
+  rto_at_ = never;
+  if (board_.empty()) return;
+  unsigned limit = state_ == TcpState::SynSent       ? options_.syn_retries
+                   : state_ == TcpState::SynReceived ? stack_.settings().tcp_synack_retries.load()
+                   : detached_                       ? stack_.settings().tcp_orphan_retries.load()
+                                                     : stack_.settings().tcp_retries2.load();
+  if (gave_up(now, limit)) return;
+  ++stack_.statistics().tcp_timeouts;
+  ++retransmits_;
+  if (backoff_ < 16) ++backoff_;
+  if (synchronized()) {
+    if (board_.front().sacked) board_.clear_sacked();  // the peer has thrown away what it had told of
+    if (congestion_.state != CongestionState::Loss || snd_una_ >= recover_)
+      congestion_.on_timeout(std::min(board_.outstanding(), congestion_.window()), now);
+    congestion_.set_window(mss_);
+    recover_ = snd_nxt_;
+    duplicate_acks_ = 0;
+    probe_end_.reset();
+    board_.mark_all_lost();
+    if (board_.front().length() > mss_) board_.split(0, mss_);
+  }
+  retransmit(board_.front());
+  arm_rto();
+}
+
+}  // namespace cofferdam::netstack
