@@ -1,11 +1,13 @@
 #include "kernel/kernel.h"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "host/futex.h"
 #include "kernel/host_notifier.h"
+#include "kernel/ipc/socket.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
@@ -75,7 +77,10 @@ Result<Ref<File>> find_program(Task& task, ProcessSpec const& spec, std::string&
 
 Kernel::Kernel(Options options) : options_(std::move(options)) {}
 
-Kernel::~Kernel() = default;
+// Socket families may have timers: they go first.
+Kernel::~Kernel() {
+  for (int family : {AF_INET, AF_INET6}) ipc_.sockets.add(family, nullptr);
+}
 
 Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {
   std::unique_ptr<Kernel> kernel(new Kernel(std::move(options)));

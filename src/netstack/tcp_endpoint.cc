@@ -213,7 +213,7 @@ void TcpEndpoint::begin_connection(Path const& path, SeqNum iss) {
   rcv_buffer_.clear();
   snd_buffer_.clear();
   board_.clear();
-  iss_ = snd_una_ = snd_nxt_ = small_sent_ = recover_ = forward_ack_ = iss;
+  iss_ = snd_una_ = snd_nxt_ = small_sent_ = recover_ = forward_ack_ = dsack_round_ = iss;
   ts_offset_ = static_cast<uint32_t>(hash_of(stack_.secret(), tuple_, 2));
   flow_ =
       static_cast<uint8_t>(tuple_.local.port ^ tuple_.remote.port ^ tuple_.local.port >> 8 ^ tuple_.remote.port >> 8);

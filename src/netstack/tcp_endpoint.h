@@ -142,6 +142,7 @@ class TcpEndpoint final : public TcpReceiver {
   bool process_ack(TcpSegment const&) REQUIRES(mutex_);
   void process_ack_of_syn_received(TcpSegment const&) REQUIRES(mutex_);
   void acknowledged(TcpSegment const&) REQUIRES(mutex_);
+  void duplicate_reported() REQUIRES(mutex_);
   void update_send_window(TcpSegment const&) REQUIRES(mutex_);
   void after_fin_acked() REQUIRES(mutex_);
   void process_data(TcpSegment&) REQUIRES(mutex_);
@@ -171,6 +172,7 @@ class TcpEndpoint final : public TcpReceiver {
   size_t option_size() const REQUIRES(mutex_);
   uint32_t timestamp() const REQUIRES(mutex_);
   void update_mss() REQUIRES(mutex_);
+  size_t pipe() const REQUIRES(mutex_);  // bytes on their way, as far as is known
   bool nagle_allows(size_t length, bool last) const REQUIRES(mutex_);
   // tcp_recovery.cc
   void detect_losses(Time now) REQUIRES(mutex_);
@@ -268,7 +270,7 @@ class TcpEndpoint final : public TcpReceiver {
   SeqNum rack_end_ GUARDED_BY(mutex_);
   SeqNum forward_ack_ GUARDED_BY(mutex_);  // highest sequence number delivered
   bool reordering_seen_ GUARDED_BY(mutex_) = false;
-  unsigned reo_multiplier_ GUARDED_BY(mutex_) = 1;
+  unsigned reo_multiplier_ GUARDED_BY(mutex_) = 1, reo_recoveries_ GUARDED_BY(mutex_) = 0;
   SeqNum dsack_round_ GUARDED_BY(mutex_);
   bool dsack_seen_ GUARDED_BY(mutex_) = false;
   std::optional<SeqNum> probe_end_ GUARDED_BY(mutex_);  // of a tail loss probe that is on its way

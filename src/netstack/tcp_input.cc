@@ -245,6 +245,16 @@ void TcpEndpoint::update_send_window(TcpSegment const& s) {
   }
 }
 
+// A retransmission was needless: allow for more reordering, once per round trip (RFC 8985 6.2 step 4).
+void TcpEndpoint::duplicate_reported() {
+  constexpr unsigned most = 20;
+  dsack_seen_ = true;
+  if (dsack_round_ > snd_una_) return;
+  dsack_round_ = snd_nxt_;
+  reo_multiplier_ = std::min(reo_multiplier_ + 1, most);
+  reo_recoveries_ = 0;
+}
+
 // An acknowledgment of something that is or was on its way: snd_una_ <= it <= snd_nxt_.
 void TcpEndpoint::acknowledged(TcpSegment const& s) {
   auto const& h = s.header;
@@ -267,7 +277,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     for (uint8_t i = 0; i < h.options.sack_count; ++i) {
       auto block = h.options.sack[i];
       if (block.end <= block.start) continue;
-      if (i == 0 && block.end <= h.acknowledgment) dsack_seen_ = true;
+      if (i == 0 && block.end <= h.acknowledgment) duplicate_reported();
       if (block.start < snd_una_ || block.end > snd_nxt_) continue;
       board_.mark_sacked(block.start, block.end, mss_, took);
     }

@@ -161,6 +161,12 @@ void TcpEndpoint::transmit(SeqNum sequence, size_t offset, size_t length, uint8_
   send_packet(h, std::move(p));
 }
 
+// Without SACK each duplicate acknowledgment stands for a segment that has left the network.
+size_t TcpEndpoint::pipe() const {
+  size_t all = board_.pipe();
+  return sack_ok_ ? all : all - std::min<size_t>(all, size_t{duplicate_acks_} * mss_);
+}
+
 // May a segment that is not full go now? last: nothing is queued behind it.
 bool TcpEndpoint::nagle_allows(size_t length, bool last) const {
   if (length >= mss_) return true;
@@ -186,9 +192,7 @@ bool TcpEndpoint::send_new_segment(bool force) {
   }
   SeqNum edge = snd_una_ + snd_wnd_;
   size_t window = edge > snd_nxt_ ? distance(snd_nxt_, edge) : 0;
-  size_t held_back =
-      duplicate_acks_ != 0 && !sack_ok_ ? std::min<size_t>(size_t{duplicate_acks_} * mss_, board_.pipe()) : 0;
-  size_t pipe = board_.pipe() - held_back, cwnd = congestion_.window();
+  size_t pipe = this->pipe(), cwnd = congestion_.window();
   size_t allowed = force ? mss_ : cwnd > pipe ? cwnd - pipe : 0;
   if (window == 0) {
     if (board_.empty()) arm_persist();
@@ -251,7 +255,7 @@ void TcpEndpoint::output() {
   if (!synchronized() || !path_.out) return;
   bool sent = false;
   for (size_t i = board_.first_lost(); i < board_.size(); i = board_.first_lost()) {
-    size_t pipe = board_.pipe(), cwnd = congestion_.window();
+    size_t pipe = this->pipe(), cwnd = congestion_.window();
     SentSegment& s = board_[i];
     size_t length = s.length(), room = cwnd > pipe ? cwnd - pipe : 0;
     bool fits = room >= std::min<size_t>(length, mss_);

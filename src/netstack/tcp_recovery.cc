@@ -10,6 +10,7 @@ namespace {
 
 constexpr Time maximum_rto = 120 * second, worst_delayed_ack = 200 * millisecond;
 constexpr unsigned duplicate_threshold = 3;
+constexpr unsigned reo_patience = 16;  // recoveries without a needless retransmission (RFC 8985 6.2)
 
 }  // namespace
 
@@ -75,6 +76,7 @@ void TcpEndpoint::enter_recovery() {
 void TcpEndpoint::leave_recovery() {
   if (congestion_.state == CongestionState::Recovery) congestion_.set_window(congestion_.threshold());
   congestion_.state = CongestionState::Open;
+  if (++reo_recoveries_ >= reo_patience) reo_multiplier_ = 1;
   duplicate_acks_ = 0;
   dsack_seen_ = false;
 }
@@ -94,8 +96,7 @@ void TcpEndpoint::adjust_recovery(size_t delivered, size_t newly_lost, bool adva
   if (!sack_ok_ && advanced && !board_.empty()) board_.mark_lost(board_.front());  // a partial acknowledgment
   if (congestion_.state == CongestionState::Loss) return;
   prr_delivered_ += delivered;
-  size_t pipe = board_.pipe(), target = congestion_.threshold();
-  if (!sack_ok_) pipe -= std::min<size_t>(pipe, size_t{duplicate_acks_} * mss_);
+  size_t pipe = this->pipe(), target = congestion_.threshold();
   size_t may = 0;
   if (pipe > target) {
     size_t due = (prr_delivered_ * target + recover_flight_ - 1) / recover_flight_;

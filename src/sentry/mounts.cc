@@ -22,6 +22,7 @@
 #include "kernel/ipc/pipe.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
+#include "socket/inet/register.h"
 #include "socket/unix/register.h"
 
 namespace cofferdam::sentry {
@@ -233,6 +234,7 @@ void register_modules(Kernel& kernel) {
   dev::register_terminal_devices(kernel);
   kernel.vfs().set_fifo_opener(kernel::open_fifo);
   unix_sockets::register_family(kernel);
+  inet::register_families(kernel);
 }
 
 Outcome<> build_file_tree(Kernel& kernel, Config const& config, Descriptors& descriptors) {

@@ -51,6 +51,12 @@ class MemoryLink final : public Link {
   std::shared_ptr<Outbox> outbox_;
 };
 
+class Quiet final : public EndpointObserver {
+ public:
+  void on_events(Events e) override { seen |= e; }
+  Events seen = 0;
+};
+
 inline PacketPtr packet_of(Bytes b) {
   auto p = std::make_unique<Packet>();
   p->append(View::copy_of(b));
@@ -334,6 +340,7 @@ class TcpWire : public ::testing::Test {
     inject(syn);
     Seg answer = next();
     EXPECT_EQ(answer.flags, "SA");
+    host.advance(handshake_rtt);
     Seg ack = seg("A", 1, 1).win(offer.window);
     if (offer.timestamps) ack.ts(101, answer.options.timestamp);
     own_timestamp = answer.options.timestamp;
@@ -366,6 +373,7 @@ class TcpWire : public ::testing::Test {
   }
 
   Host host;
+  Time handshake_rtt = 0;
   uint32_t own_iss = 0, own_timestamp = 0;
   std::pair<uint16_t, uint16_t> sent_ports;
   Seg last;

@@ -1,0 +1,49 @@
+#include "socket/inet/register.h"
+
+#include <netinet/in.h>
+
+#include "kernel/kernel.h"
+#include "kernel/task/task.h"
+#include "socket/inet/tcp_socket.h"
+#include "socket/inet/udp_socket.h"
+
+namespace cofferdam::inet {
+namespace {
+
+class Family final : public kernel::SocketFamily {
+ public:
+  Family(std::shared_ptr<Network> network, int domain) : network_(std::move(network)), domain_(domain) {}
+  ~Family() override { network_->stop(); }
+
+  Result<Ref<kernel::Socket>> create(kernel::Task& task, int type, int protocol, int flags) override {
+    if (protocol < 0 || protocol >= IPPROTO_MAX) return fail(Errno::Inval);
+    switch (type) {
+      case SOCK_STREAM:
+        if (protocol != 0 && protocol != IPPROTO_TCP) return fail(Errno::ProtoNoSupport);
+        return make_ref<TcpSocket>(task, network_, domain_, flags);
+      case SOCK_DGRAM:
+        if (protocol != 0 && protocol != IPPROTO_UDP) return fail(Errno::ProtoNoSupport);
+        return make_ref<UdpSocket>(task, network_, domain_, flags);
+      case SOCK_RAW:
+        if (!task.capable(CAP_NET_RAW)) return fail(Errno::Perm);
+        return fail(Errno::ProtoNoSupport);  // not there yet
+      default:
+        return fail(Errno::SockTNoSupport);
+    }
+  }
+
+ private:
+  std::shared_ptr<Network> const network_;
+  int const domain_;
+};
+
+}  // namespace
+
+void register_families(kernel::Kernel& kernel) {
+  auto network = std::make_shared<Network>(kernel.timers());
+  auto& sockets = kernel.ipc().sockets;
+  sockets.add(AF_INET, std::make_unique<Family>(network, AF_INET));
+  sockets.add(AF_INET6, std::make_unique<Family>(network, AF_INET6));
+}
+
+}  // namespace cofferdam::inet

@@ -1,0 +1,284 @@
+#include "socket/inet/tcp_socket.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "kernel/ipc/anonymous_file.h"
+#include "kernel/task/task.h"
+
+namespace cofferdam::inet {
+
+using kernel::IoSink;
+using kernel::IoSource;
+using kernel::ReceiveResult;
+using kernel::SendRequest;
+using kernel::ShutdownHow;
+using kernel::SocketAddress;
+using kernel::Task;
+using netstack::Chain;
+using netstack::Chunk;
+using netstack::Events;
+using netstack::Peer;
+using netstack::TcpEndpoint;
+using netstack::TcpState;
+using netstack::View;
+
+namespace {
+
+constexpr size_t send_step = 65483;  // the payload of a loopback segment: chunk and segment go together
+constexpr size_t small_send = 1024;  // copied into the queue's last chunk
+constexpr size_t receive_step = 256 << 10;
+constexpr Events done_events = netstack::event_out | netstack::event_error | netstack::event_hang_up;
+
+}  // namespace
+
+TcpSocket::TcpSocket(Task& creator, std::shared_ptr<Network> network, int domain, int flags)
+    : InetSocket(creator, std::move(network), domain, SOCK_STREAM, IPPROTO_TCP, flags),
+      endpoint_(make_ref<TcpEndpoint>(stack(), domain == AF_INET, notifier_)) {
+  auto [send_size, receive_size] = endpoint_->buffer_sizes();
+  send_buffer_ = static_cast<int>(send_size);
+  receive_buffer_ = static_cast<int>(receive_size);
+}
+
+TcpSocket::TcpSocket(Task& creator, TcpSocket& listener, Ref<TcpEndpoint> endpoint, int flags)
+    : InetSocket(creator, listener.network_, listener.domain(), SOCK_STREAM, IPPROTO_TCP, flags),
+      endpoint_(std::move(endpoint)) {
+  endpoint_->set_observer(notifier_);
+  if (listener.options_touched_) inherit(creator, listener);
+}
+
+TcpSocket::~TcpSocket() { endpoint_->close(linger_zero_); }
+
+// An accepted socket has its listener's options (as sk_clone of Linux leaves them).
+void TcpSocket::inherit(Task& task, TcpSocket& listener) {
+  for (int name : {SO_KEEPALIVE, SO_REUSEADDR, SO_REUSEPORT, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_RCVLOWAT}) {
+    auto value = listener.get_option(task, SOL_SOCKET, name, sizeof(linger));
+    if (value) static_cast<void>(Socket::set_option(task, SOL_SOCKET, name, *value));
+  }
+  send_buffer_ = listener.send_buffer_.load();
+  receive_buffer_ = listener.receive_buffer_.load();
+  linger_zero_ = listener.linger_zero_.load();
+  options_touched_ = true;
+  v6_only_ = listener.v6_only_.load();
+  reuse_address_ = listener.reuse_address_.load();
+  reuse_port_ = listener.reuse_port_.load();
+  ttl_ = listener.ttl_.load();
+  tos_ = listener.tos_.load();
+  hop_limit_ = listener.hop_limit_.load();
+  traffic_class_ = listener.traffic_class_.load();
+}
+
+// --- opening ---
+
+Result<void> TcpSocket::bind(Task& task, SocketAddress const& address) {
+  auto peer = TRY(parse(address, AddressUse::Bind));
+  return endpoint_->bind(TRY(bind_request(task, peer)));
+}
+
+Result<void> TcpSocket::listen(Task& task, int backlog) {
+  Peer any{netstack::Address::any(is_v4()), 0, 0};
+  TRY(endpoint_->listen(static_cast<size_t>(backlog), TRY(bind_request(task, any))));
+  return {};
+}
+
+Result<void> TcpSocket::wait_connected(Task& task) {
+  if (nonblocking()) return fail(Errno::InProgress);
+  auto waited = task.wait_until(notifier_->queue, EPOLLOUT, send_deadline(),
+                                [&] { return (endpoint_->ready() & done_events) != 0; });
+  if (!waited) {
+    if (waited.error() == Errno::TimedOut) return fail(Errno::InProgress);
+    return std::unexpected(interrupted(waited.error(), send_has_timeout()));
+  }
+  connecting_ = false;
+  if (int error = endpoint_->take_error(); error != 0) return fail_host(error);
+  if (endpoint_->state() == TcpState::Closed) return fail(Errno::ConnAborted);
+  return {};
+}
+
+Result<void> TcpSocket::connect(Task& task, SocketAddress const& address) {
+  if (address.length >= sizeof(sa_family_t) && address.family() == AF_UNSPEC) {
+    connecting_ = false;
+    endpoint_->disconnect();
+    return {};
+  }
+  auto state = endpoint_->state();
+  if (connecting_) {
+    if (state == TcpState::SynSent || state == TcpState::SynReceived) {
+      if (nonblocking()) return fail(Errno::Already);
+      return wait_connected(task);
+    }
+    connecting_ = false;
+    if (int error = endpoint_->take_error(); error != 0) return fail_host(error);
+    if (state != TcpState::Closed) return {};
+  }
+  auto peer = TRY(parse(address, AddressUse::Connect));
+  if (state == TcpState::Listen) return fail(Errno::IsConn);
+  TRY(endpoint_->connect(peer, TRY(bind_request(task, {netstack::Address::any(peer.address.is_v4()), 0, 0}))));
+  connecting_ = true;
+  return wait_connected(task);  // EINPROGRESS for who does not block, also where the answer is here already
+}
+
+Result<Ref<kernel::Socket>> TcpSocket::accept(Task& task, int flags, SocketAddress& peer) {
+  auto deadline = receive_deadline();
+  for (;;) {
+    auto got = endpoint_->accept();
+    if (got) {
+      if (endpoint_->accept_queue_length() != 0) notifier_->on_events(netstack::event_in);
+      auto remote = (*got)->remote();
+      peer = to_sockaddr(remote.value_or(Peer{}), domain());
+      return make_ref<TcpSocket>(task, *this, std::move(*got), flags);
+    }
+    if (got.error() != Errno::Again || nonblocking()) return std::unexpected(got.error());
+    auto waited = task.wait_until(
+        notifier_->queue, EPOLLIN, deadline,
+        [&] { return endpoint_->accept_queue_length() != 0 || endpoint_->state() != TcpState::Listen; }, true);
+    if (waited) continue;
+    if (endpoint_->accept_queue_length() != 0) notifier_->on_events(netstack::event_in);
+    return std::unexpected(interrupted(waited.error(), receive_has_timeout()));
+  }
+}
+
+Result<SocketAddress> TcpSocket::local_address() { return to_sockaddr(endpoint_->local(), domain()); }
+
+Result<SocketAddress> TcpSocket::peer_address() {
+  auto remote = endpoint_->remote();
+  if (!remote) return fail(Errno::NotConn);
+  return to_sockaddr(*remote, domain());
+}
+
+Result<void> TcpSocket::shutdown(ShutdownHow how) {
+  return endpoint_->shutdown(how != ShutdownHow::Write, how != ShutdownHow::Read);
+}
+
+// --- data ---
+
+Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request) {
+  if (request.flags & MSG_OOB) return fail(Errno::OpNotSupp);
+  if (request.flags & (MSG_FASTOPEN | MSG_ZEROCOPY)) return fail(Errno::OpNotSupp);
+  if (!request.control.rights.empty() || request.control.credentials) return fail(Errno::Inval);
+  bool nowait = (request.flags & MSG_DONTWAIT) || nonblocking(), more_flag = request.flags & MSG_MORE;
+  size_t total = 0;
+  auto end_with = [&](Error e) -> Result<size_t> {
+    if (total != 0) return total;
+    if (e == Errno::Pipe && !(request.flags & MSG_NOSIGNAL)) return std::unexpected(kernel::broken_pipe(task));
+    return std::unexpected(e);
+  };
+  do {
+    auto room = endpoint_->send_room();
+    if (!room) return end_with(room.error());
+    if (from.remaining() == 0) return total;
+    if (*room == 0) {
+      if (nowait) return end_with(Errno::Again);
+      auto waited = task.wait_until(notifier_->queue, EPOLLOUT, send_deadline(),
+                                    [&] { return (endpoint_->ready() & done_events) != 0; });
+      if (!waited) return end_with(interrupted(waited.error(), send_has_timeout()));
+      continue;
+    }
+    size_t n = std::min({from.remaining(), *room, send_step});
+    bool more = more_flag || from.remaining() > n;
+    size_t got;
+    Result<void> sent;
+    if (n <= small_send) {
+      std::byte buffer[small_send];
+      auto taken = from.get(std::span(buffer).first(n));
+      if (!taken || *taken == 0) return end_with(Errno::Fault);
+      got = *taken;
+      sent = endpoint_->send_copy(std::span(buffer).first(got), more);
+    } else {
+      Chunk* chunk = Chunk::create(static_cast<uint32_t>(n), &stack().buffers());
+      View view = View::adopt(chunk, 0, static_cast<uint32_t>(n));
+      auto taken = from.get(std::span(chunk->data(), n));
+      if (!taken || *taken == 0) return end_with(Errno::Fault);
+      got = *taken;
+      chunk->set_used(static_cast<uint32_t>(got));
+      view.trim_back(static_cast<uint32_t>(n - got));
+      Chain chain;
+      chain.append(std::move(view));
+      sent = endpoint_->send(std::move(chain), more);
+    }
+    if (!sent) return end_with(sent.error());
+    total += got;
+    if (got < n) return total;  // the guest's buffer ends before it says so
+  } while (from.remaining() != 0);
+  return total;
+}
+
+// Copies what is there to the guest; it leaves the queue only when it has arrived.
+Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, size_t length, int flags) {
+  MutexLock receiving(receive_mutex_);
+  Copied copied;
+  auto chain = endpoint_->peek(offset, std::min(length, receive_step));
+  if (!chain) {
+    if (chain.error() != Errno::Again) return std::unexpected(chain.error());
+    copied.empty = true;
+    return copied;
+  }
+  copied.end = chain->empty();
+  if (flags & MSG_TRUNC) {
+    copied.bytes = chain->size();
+  } else {
+    for (size_t i = 0; i < chain->view_count(); ++i) {
+      auto bytes = chain->view(i).bytes();
+      auto put = to.put(bytes);
+      if (!put) {
+        if (copied.bytes == 0) return std::unexpected(put.error());
+        break;
+      }
+      copied.bytes += *put;
+      if (*put < bytes.size()) break;
+    }
+  }
+  if (!(flags & MSG_PEEK) && copied.bytes != 0) endpoint_->consume(copied.bytes);
+  return copied;
+}
+
+Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
+  if (flags & MSG_OOB) return fail(Errno::Inval);
+  if (flags & MSG_ERRQUEUE) return fail(Errno::Again);
+  bool nowait = (flags & MSG_DONTWAIT) || nonblocking();
+  size_t wanted = to.remaining();
+  size_t target = flags & MSG_WAITALL ? wanted : std::min<size_t>(wanted, endpoint_->receive_low_water);
+  auto deadline = receive_deadline();
+  ReceiveResult result;
+  for (;;) {
+    // Nothing wanted: it only waits until there is something.
+    auto copied = wanted == 0 ? copy_available(to, 0, 1, MSG_PEEK | MSG_TRUNC)
+                              : copy_available(to, flags & MSG_PEEK ? result.bytes : 0, wanted - result.bytes, flags);
+    if (!copied) {
+      if (result.bytes != 0) return result;
+      return std::unexpected(copied.error());
+    }
+    if (copied->end || (wanted == 0 && !copied->empty)) return result;
+    result.bytes += copied->bytes;
+    if (result.bytes >= wanted && wanted != 0) return result;
+    if (!copied->empty) continue;
+    if (result.bytes >= target && result.bytes != 0) return result;
+    if (nowait) {
+      if (result.bytes != 0) return result;
+      return fail(Errno::Again);
+    }
+    size_t before = flags & MSG_PEEK ? result.bytes : 0;
+    constexpr Events ends = netstack::event_error | netstack::event_hang_up | netstack::event_read_hang_up;
+    auto waited = task.wait_until(notifier_->queue, EPOLLIN | EPOLLRDHUP, deadline, [&] {
+      return endpoint_->readable_bytes() > before || (endpoint_->ready() & ends) != 0;
+    });
+    if (!waited) {
+      if (result.bytes != 0) return result;
+      return std::unexpected(interrupted(waited.error(), receive_has_timeout()));
+    }
+  }
+}
+
+kernel::PollMask TcpSocket::poll() { return poll_mask(endpoint_->ready()); }
+
+Result<int> TcpSocket::input_queue() {
+  if (listening()) return fail(Errno::Inval);
+  return static_cast<int>(std::min<size_t>(endpoint_->readable_bytes(), INT32_MAX));
+}
+Result<int> TcpSocket::output_queue() {
+  if (listening()) return fail(Errno::Inval);
+  return static_cast<int>(std::min<size_t>(endpoint_->unacked_bytes(), INT32_MAX));
+}
+
+}  // namespace cofferdam::inet

@@ -1,0 +1,56 @@
+// The open file of a TCP socket (tcp(7)).
+#pragma once
+
+#include "netstack/tcp_endpoint.h"
+#include "socket/inet/inet_socket.h"
+
+namespace cofferdam::inet {
+
+class TcpSocket final : public InetSocket {
+ public:
+  TcpSocket(kernel::Task& creator, std::shared_ptr<Network>, int domain, int flags);
+  // Around a connection that a listener gave.
+  TcpSocket(kernel::Task& creator, TcpSocket& listener, Ref<netstack::TcpEndpoint>, int flags);
+  ~TcpSocket() override;
+
+  Result<void> bind(kernel::Task&, kernel::SocketAddress const&) override;
+  Result<void> listen(kernel::Task&, int backlog) override;
+  Result<void> connect(kernel::Task&, kernel::SocketAddress const&) override;
+  Result<Ref<kernel::Socket>> accept(kernel::Task&, int flags, kernel::SocketAddress& peer) override;
+  Result<kernel::SocketAddress> local_address() override;
+  Result<kernel::SocketAddress> peer_address() override;
+  Result<void> shutdown(kernel::ShutdownHow) override;
+  Result<size_t> send(kernel::Task&, kernel::IoSource&, kernel::SendRequest&) override;
+  Result<kernel::ReceiveResult> receive(kernel::Task&, kernel::IoSink&, int flags) override;
+  kernel::PollMask poll() override;
+
+ protected:
+  int take_error() override { return endpoint_->take_error(); }
+  bool listening() const override { return endpoint_->state() == netstack::TcpState::Listen; }
+  Result<int> input_queue() override;
+  Result<int> output_queue() override;
+  Result<std::optional<std::vector<std::byte>>> get_own_option(int level, int name, size_t room) override;
+  Result<bool> set_own_option(kernel::Task&, int level, int name, std::span<std::byte const>) override;
+  void ip_options_changed() override;
+  void socket_option_changed(int name, int value) override;
+  bool bound() const override { return static_cast<bool>(endpoint_->binding()); }
+  void set_bound_interface(uint32_t i) override { endpoint_->bound_interface = i; }
+  uint32_t path_mtu() const override { return endpoint_->info().path_mtu; }
+
+ private:
+  Result<void> wait_connected(kernel::Task&);
+  void inherit(kernel::Task&, TcpSocket& listener);
+  struct Copied {
+    size_t bytes = 0;
+    bool end = false, empty = false;
+  };
+  Result<Copied> copy_available(kernel::IoSink&, size_t offset, size_t length, int flags);
+  Result<void> set_tcp_option(int name, std::span<std::byte const>);
+  Result<std::vector<std::byte>> tcp_info(size_t room) const;
+
+  Ref<netstack::TcpEndpoint> const endpoint_;
+  Mutex receive_mutex_;  // who reads the stream copies to guest memory under it
+  std::atomic<bool> connecting_{false}, linger_zero_{false}, options_touched_{false};
+};
+
+}  // namespace cofferdam::inet
