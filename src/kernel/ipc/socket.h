@@ -131,6 +131,10 @@ class SocketFamily {
                                                                   int /*flags*/) {
     return fail(Errno::OpNotSupp);
   }
+  // ioctls about network interfaces, which sockets of every family answer by asking AF_INET's.
+  virtual Result<uint64_t> interface_ioctl(Task&, uint32_t /*request*/, uint64_t /*argument*/) {
+    return fail(Errno::NoTty);
+  }
 };
 
 // Null when the file is no socket.

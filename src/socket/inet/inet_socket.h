@@ -72,8 +72,6 @@ class InetSocket : public kernel::Socket {
   Result<void> set_ip_option(int name, std::span<std::byte const> value);
   Result<std::vector<std::byte>> get_ipv6_option(int name, size_t room);
   Result<void> set_ipv6_option(int name, std::span<std::byte const> value);
-  Result<uint64_t> interface_ioctl(kernel::Task&, uint32_t request, uint64_t argument);
-  Result<uint64_t> list_interfaces(kernel::Task&, uint64_t argument);
 };
 
 }  // namespace cofferdam::inet

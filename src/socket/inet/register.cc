@@ -4,6 +4,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
+#include "socket/inet/interface_ioctl.h"
 #include "socket/inet/tcp_socket.h"
 #include "socket/inet/udp_socket.h"
 
@@ -30,6 +31,10 @@ class Family final : public kernel::SocketFamily {
       default:
         return fail(Errno::SockTNoSupport);
     }
+  }
+
+  Result<uint64_t> interface_ioctl(kernel::Task& task, uint32_t request, uint64_t argument) override {
+    return inet::interface_ioctl(task, network_->stack(), request, argument);
   }
 
  private:

@@ -195,6 +195,10 @@ Result<void> TcpSocket::set_tcp_option(int name, std::span<std::byte const> byte
 
 Result<bool> TcpSocket::set_own_option(kernel::Task&, int level, int name, std::span<std::byte const> bytes) {
   options_touched_ = true;
+  if (level == SOL_SOCKET && name == SO_LINGER && bytes.size() >= sizeof(linger)) {
+    auto l = TRY(option_value<linger>(bytes));
+    linger_zero_ = l.l_onoff != 0 && l.l_linger == 0;
+  }
   if (level != IPPROTO_TCP) return false;
   TRY(set_tcp_option(name, bytes));
   return true;

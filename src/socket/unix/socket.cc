@@ -107,6 +107,7 @@ Result<uint64_t> UnixSocket::ioctl(Task& task, uint32_t request, uint64_t argume
       value = static_cast<int32_t>(endpoint_->charged());
       break;
     default:
+      if (auto* inet = task.kernel().ipc().sockets.find(AF_INET)) return inet->interface_ioctl(task, request, argument);
       return fail(Errno::NoTty);
   }
   TRY(task.write(UserPtr<int32_t>(argument), value));
