@@ -172,7 +172,8 @@ class Context {
   virtual Result<void> advise(uint64_t address, uint64_t length, int advice) = 0;
 
   // A new thread in the same address space; its registers and XSAVE state are this one's. It does not run yet.
-  virtual Result<std::unique_ptr<Context>> clone_thread() = 0;
+  // `this_one_waits`: the two will not run side by side (vfork).
+  virtual Result<std::unique_ptr<Context>> clone_thread(bool this_one_waits = false) = 0;
   // A copy-on-write copy of the address space with one thread, a copy of this one.
   virtual Result<NewProcess> fork() = 0;
 

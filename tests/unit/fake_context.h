@@ -103,7 +103,7 @@ class FakeContext final : public Context {
   Result<void> store32(uint64_t, uint32_t) override { return fail(Errno::Fault); }
   Result<uint32_t> compare_exchange32(uint64_t, uint32_t, uint32_t) override { return fail(Errno::Fault); }
   Result<uint64_t> futex_wake(uint64_t, uint32_t, bool) override { return 0; }
-  Result<std::unique_ptr<Context>> clone_thread() override { return fail(Errno::NoSys); }
+  Result<std::unique_ptr<Context>> clone_thread(bool) override { return fail(Errno::NoSys); }
   Result<NewProcess> fork() override { return fail(Errno::NoSys); }
   Result<void> set_affinity(std::span<uint64_t const>) override { return {}; }
   int current_cpu() override { return 0; }

@@ -183,7 +183,7 @@ TEST_F(PatchTest, restarting_a_call_makes_it_again) {
   for (auto code : {mov_loop(), mov_rax_loop(), xor_loop()}) {
     auto p = start_program(code);
     uint64_t const number = code.data() == xor_loop().data() ? 0 : 39;
-    calls(*p.context, 50, number, 5);
+    calls(*p.context, 90, number, 5);
     for (int i = 0; i < 10; ++i) {
       ASSERT_TRUE(std::holds_alternative<Syscall>(p.context->run()));
       Registers r = p.context->registers();
@@ -196,7 +196,7 @@ TEST_F(PatchTest, restarting_a_call_makes_it_again) {
       EXPECT_EQ(p.context->registers().rip, r.rip + 2);
       p.context->set_syscall_result(5);
     }
-    EXPECT_EQ(p.context->registers().rbx, 59u);
+    EXPECT_EQ(p.context->registers().rbx, 99u);
   }
 }
 
@@ -227,7 +227,7 @@ TEST_F(PatchTest, whole_state_and_fork_at_a_trampoline_stop) {
 
 TEST_F(PatchTest, interrupts_race_with_trampoline_calls_and_facts) {
   auto p = start_program(mov_loop());
-  calls(*p.context, 50, 39);
+  calls(*p.context, 90, 39);
   uint64_t counted = p.context->registers().rbx;
   std::atomic<bool> done{false};
   std::thread other([&] {
@@ -303,6 +303,44 @@ TEST_F(PatchTest, native_futex_in_the_trampoline) {
   EXPECT_EQ(p.context->registers().r14, 0u);
 }
 
+// Two threads at one generic site: each counts its rounds in rbx, and wrong results in r15.
+TEST_F(PatchTest, a_generic_site_is_patched_beside_running_threads) {
+  auto p = start_program(generic_loop());
+  Registers r = p.context->registers();
+  r.r14 = 77;
+  p.context->set_registers(r);
+  auto other = p.context->clone_thread();
+  ASSERT_TRUE(other);
+  std::atomic<bool> done{false};
+  uint64_t answered = 0;
+  std::thread runner([&] {
+    while (!done) {
+      Stop stop = (*other)->run();
+      if (std::holds_alternative<Interrupted>(stop)) continue;
+      ASSERT_TRUE(std::holds_alternative<Syscall>(stop)) << stop.index();
+      (*other)->set_syscall_result(5);
+      ++answered;
+    }
+  });
+  uint64_t own = 0;
+  EXPECT_TRUE(eventually([&] {
+    Stop stop = p.context->run();
+    if (std::holds_alternative<Syscall>(stop)) {
+      p.context->set_syscall_result(5);
+      ++own;
+    }
+    return own % 64 == 0 && is_patched(p, program + 4);
+  }));
+  done = true;
+  runner.join();
+  calls(*p.context, 100, 77, 5);
+  calls(**other, 100, 77, 5);
+  EXPECT_EQ(p.context->registers().r15, 0u);
+  EXPECT_EQ((*other)->registers().r15, 0u);
+  EXPECT_EQ(p.context->registers().rbx, own + 99);
+  EXPECT_EQ((*other)->registers().rbx, answered + 99);
+}
+
 GUEST_CODE(count_answered, R"(
 1:mov $39, %eax
   syscall
@@ -326,15 +364,15 @@ TEST_F(PatchTest, sites_of_calls_answered_natively_are_patched_too) {
 
 TEST_F(PatchTest, a_guest_that_uses_gs_is_unpatched) {
   auto p = start_program(mov_loop());
-  calls(*p.context, 50, 39);
+  calls(*p.context, 90, 39);
   ASSERT_TRUE(is_patched(p, program));
   Registers r = p.context->registers();
   r.gs_base = data_address;
   p.context->set_registers(r);
   EXPECT_FALSE(is_patched(p, program));
-  calls(*p.context, 50, 39);
+  calls(*p.context, 90, 39);
   EXPECT_EQ(p.context->registers().gs_base, data_address);
-  EXPECT_EQ(p.context->registers().rbx, 99u);
+  EXPECT_EQ(p.context->registers().rbx, 179u);
 }
 
 TEST_F(PatchTest, sites_are_patched_under_running_threads) {

@@ -1,4 +1,5 @@
 // The trap platform, driven by small guests in machine code.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <thread>
 
+#include "host/fd.h"
 #include "platform_guest.h"
 
 namespace cofferdam::platform::trap {
@@ -404,6 +406,92 @@ TEST_F(TrapTest, foreign_memory_and_usage) {
   p.context->interrupt();
   (void)p.context->run();
   EXPECT_GT(p.address_space->usage().minor_faults, 0u);
+}
+
+GUEST_CODE(block_and_report, R"(
+1:mov $14, %eax
+  xor %edi, %edi
+  mov $0x500000, %esi
+  mov $0x500100, %edx
+  mov $8, %r10d
+  syscall
+  mov %rax, %r15
+  mov $273, %eax
+  mov $0x501000, %edi
+  mov $24, %esi
+  syscall
+  mov $500, %eax
+  syscall
+  jmp 1b
+)")
+
+TEST_F(TrapTest, the_mask_and_the_robust_list_change_without_a_stop) {
+  auto p = start(block_and_report());
+  auto& c = *p.context;
+  uint64_t const all = ~uint64_t{0}, sigkill_and_sigstop = 1u << 8 | 1u << 18;
+  ASSERT_TRUE(c.copy_out(data_address, std::as_bytes(std::span(&all, 1))));
+  c.set_native_state({0x8, 0}, true);
+  Stop stop = c.run();
+  ASSERT_TRUE(std::holds_alternative<Syscall>(stop));
+  EXPECT_EQ(std::get<Syscall>(stop).number, 500u);
+  EXPECT_EQ(c.registers().r15, 0u);
+  auto const changed = c.changed_native_state();
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(changed->blocked_signals, all & ~sigkill_and_sigstop);
+  EXPECT_EQ(changed->robust_list, 0x501000u);
+  EXPECT_EQ(c.load32(data_address + 0x100).value(), 8u);
+  EXPECT_FALSE(c.changed_native_state());
+  // While a signal is pending each change is seen.
+  c.set_syscall_result(0);
+  c.set_native_state(*changed, false);
+  stop = c.run();
+  ASSERT_TRUE(std::holds_alternative<Syscall>(stop));
+  EXPECT_EQ(std::get<Syscall>(stop).number, 14u);
+}
+
+TEST_F(TrapTest, a_thread_that_ends_clears_its_word_and_its_host_thread_serves_the_next) {
+  auto p = start(count_to_syscall());
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(p.context->store32(data_address, 7));
+    auto other = p.context->clone_thread();
+    ASSERT_TRUE(other);
+    Registers r = (*other)->registers();
+    r.rbx = 0;
+    (*other)->set_registers(r);
+    ASSERT_TRUE(std::holds_alternative<Syscall>((*other)->run()));
+    (*other)->clear_at_end(data_address);
+    other->reset();
+    EXPECT_TRUE(eventually([&] { return p.context->load32(data_address).value_or(1) == 0; }));
+  }
+  // A word that is not there harms nobody.
+  auto other = p.context->clone_thread();
+  ASSERT_TRUE(other);
+  (*other)->clear_at_end(0x3000);
+  other->reset();
+  ASSERT_TRUE(std::holds_alternative<Syscall>(p.context->run()));
+}
+
+TEST_F(TrapTest, a_queued_mapping_that_the_host_refuses_is_reported) {
+  auto p = start(touch());
+  auto& c = *p.context;
+  Registers r = c.registers();
+  r.rdi = data_address;
+  c.set_registers(r);
+  ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
+  host::OwnedFd const read_only(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(read_only);
+  uint64_t const at = 0x7f0000000000;
+  ASSERT_TRUE(c.map_file(at, 4096, PROT_READ | PROT_WRITE, {read_only.get(), 0, true}));
+  c.set_syscall_result(at);
+  Stop stop = c.run();
+  auto* failed = std::get_if<MemoryCallFailed>(&stop);
+  ASSERT_NE(failed, nullptr) << stop.index();
+  EXPECT_EQ(failed->address, at);
+  EXPECT_EQ(failed->length, 4096u);
+  EXPECT_EQ(failed->error, Errno::Acces);
+  EXPECT_TRUE(failed->is_mapping);
+  c.set_syscall_result(static_cast<uint64_t>(-EACCES));
+  ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
 }
 
 TEST_F(TrapTest, facts_are_answered_without_a_stop) {

@@ -56,7 +56,7 @@ struct NewContext {
 Result<NewContext> clone_context(Task& parent, uint64_t flags) {
   auto mm = parent.mm();
   if (flags & CLONE_VM) {
-    auto context = TRY(parent.context().clone_thread());
+    auto context = TRY(parent.context().clone_thread(flags & CLONE_VFORK));
     return NewContext{std::move(context), mm};
   }
   auto process = TRY(parent.context().fork());

@@ -51,7 +51,7 @@ class TrapContext final : public Context {
   Result<void> remap(uint64_t address, uint64_t old_length, uint64_t new_address, uint64_t new_length) override;
   Result<void> advise(uint64_t address, uint64_t length, int advice) override;
 
-  Result<std::unique_ptr<Context>> clone_thread() override;
+  Result<std::unique_ptr<Context>> clone_thread(bool this_one_waits) override;
   Result<NewProcess> fork() override;
   Result<void> set_affinity(std::span<uint64_t const> mask) override;
   int current_cpu() override { return static_cast<int>(area_->control().cpu & stub::cpu_mask); }

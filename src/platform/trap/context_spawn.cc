@@ -88,7 +88,7 @@ Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::s
   return NewProcess{std::move(address_space), std::move(thread)};
 }
 
-Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
+Result<std::unique_ptr<Context>> TrapContext::clone_thread(bool this_one_waits) {
   if (!materialise() || !settle_queue()) return fail(Errno::Srch);
   std::vector<std::byte> xstate(shared().xstate_size);
   TRY(get_xstate(xstate));
@@ -105,7 +105,7 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread() {
   } else {
     thread = TRY(clone_host_thread());
   }
-  thread->pace_.made_by(pace_, true);
+  thread->pace_.made_by(pace_, !this_one_waits);
   stub::SignalContext context;
   std::memcpy(&context, area_->at(frame_), sizeof context);
   thread->start_from(context, xstate);

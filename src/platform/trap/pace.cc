@@ -76,9 +76,9 @@ void Pace::made_by(Pace& maker, bool side_by_side) {
     MutexLock lock(maker.placing_);
     MutexLock own_lock(placing_);
     guest_mask_ = maker.guest_mask_;
-    if (cpu != nowhere && side_by_side) ::sched_setaffinity(peer_, sizeof guest_mask_, &guest_mask_);
+    if (side_by_side || cpu == nowhere) ::sched_setaffinity(peer_, sizeof guest_mask_, &guest_mask_);
   }
-  if (cpu != nowhere && !side_by_side) bind(cpu);
+  if (!side_by_side && cpu != nowhere) bind(cpu);
 }
 
 void Pace::summon() {

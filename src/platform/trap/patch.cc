@@ -21,7 +21,7 @@ constexpr uint32_t slots = stub::jump_table_size / 8;
 static_assert(slots * stub::thunk_size == stub::thunks_size);
 // Slots whose address has a REX prefix (0x40..0x4f) as its second byte.
 constexpr uint32_t rex_begin = 0x4000 / 8, rex_end = 0x5000 / 8;
-constexpr uint32_t worth_patching = 8;  // calls from one site
+constexpr uint32_t worth_patching = 8, worth_first_patch = 64;  // calls from one site
 
 uint8_t at(std::span<std::byte const> code, uint64_t offset) {
   return offset < code.size() ? std::to_integer<uint8_t>(code[offset]) : 0;
@@ -247,7 +247,9 @@ bool CodeMap::count_call(uint64_t address) {
   Hit& hit = hits_[(address ^ address >> 8) % table];
   if (hit.address != address) hit = {address, 0};
   ++hit.count;
-  return hit.count >= worth_patching && std::has_single_bit(hit.count);  // again, ever more seldom, if it failed
+  // The first patch of a process has to map table and thunks: not for a program that ends at once.
+  return hit.count >= (has_space() ? worth_patching : worth_first_patch) &&
+         std::has_single_bit(hit.count);  // again, ever more seldom, if it failed
 }
 
 }  // namespace cofferdam::platform::trap

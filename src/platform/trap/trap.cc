@@ -1,11 +1,92 @@
 #include "platform/trap/trap.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "host/futex.h"
 #include "platform/trap/zygote.h"
 
 namespace cofferdam::platform::trap {
 namespace {
+
+// Fresh processes, clones of the zygote. From the second one on, one is kept ready: a thread makes it while the last
+// one's program begins, so that execve does not wait for it.
+class Nursery {
+ public:
+  Nursery(std::shared_ptr<Shared> shared, std::unique_ptr<TrapContext> zygote, stub::SignalContext const& fresh)
+      : shared_(std::move(shared)), fresh_context_(fresh), zygote_(std::move(zygote)) {}
+  ~Nursery() {
+    ending_.store(true);
+    ask();
+    if (maker_.joinable()) maker_.join();
+    ready_.reset();
+    MutexLock lock(zygote_mutex_);
+    zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
+  }
+
+  Result<NewProcess> take() {
+    std::optional<NewProcess> ready;
+    {
+      MutexLock lock(mutex_);
+      ready = std::exchange(ready_, std::nullopt);
+      if (++taken_ == 2) start_maker();
+    }
+    if (taken_ >= 2) ask();
+    if (!ready) return spawn();
+    static_cast<TrapContext&>(*ready->context).summon();
+    return std::move(*ready);
+  }
+
+ private:
+  Result<NewProcess> spawn() {
+    MutexLock lock(zygote_mutex_);
+    zygote_->summon();
+    return zygote_->spawn(fresh_context_, shared_->fresh_xstate);
+  }
+  void ask() {
+    wanted_.store(1);
+    host::futex_wake(wanted_);
+  }
+  void start_maker() REQUIRES(mutex_) {
+    sigset_t all, old;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &old);
+    maker_ = std::thread([this] { make(); });
+    ::pthread_sigmask(SIG_SETMASK, &old, nullptr);
+  }
+  void make() {
+    ::sched_setaffinity(0, sizeof shared_->pace.allowed, &shared_->pace.allowed);
+    while (!ending_.load()) {
+      while (wanted_.exchange(0) == 0) host::futex_wait(wanted_, 0);
+      if (ending_.load()) return;
+      {
+        MutexLock lock(mutex_);
+        if (ready_) continue;
+      }
+      auto made = spawn();
+      if (!made) continue;  // whoever wants one will hear why
+      MutexLock lock(mutex_);
+      ready_ = std::move(*made);
+    }
+  }
+
+  std::shared_ptr<Shared> shared_;
+  stub::SignalContext const fresh_context_;
+  Mutex zygote_mutex_;
+  std::unique_ptr<TrapContext> zygote_ GUARDED_BY(zygote_mutex_);
+  Mutex mutex_;
+  std::optional<NewProcess> ready_ GUARDED_BY(mutex_);
+  std::atomic<uint64_t> taken_{0};
+  std::atomic<uint32_t> wanted_{0};
+  std::atomic<bool> ending_{false};
+  std::thread maker_;
+};
 
 class TrapPlatform final : public Platform {
  public:
@@ -13,19 +94,10 @@ class TrapPlatform final : public Platform {
       : shared_(zygote.shared),
         reaper_(zygote.shared, zygote.context->thread()),
         watch_(zygote.shared->pace),
-        fresh_context_(zygote.fresh_context),
-        zygote_(std::move(zygote.context)) {}
-  ~TrapPlatform() override {
-    MutexLock lock(zygote_mutex_);
-    zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
-  }
+        nursery_(zygote.shared, std::move(zygote.context), zygote.fresh_context) {}
 
   std::string_view name() const override { return "trap"; }
-  Result<NewProcess> new_process() override {
-    MutexLock lock(zygote_mutex_);
-    zygote_->summon();
-    return zygote_->spawn(fresh_context_, shared_->fresh_xstate);
-  }
+  Result<NewProcess> new_process() override { return nursery_.take(); }
   uint64_t user_limit() const override { return stub::user_limit; }
   uint64_t min_address() const override { return stub::min_address; }
   uint64_t vdso_address() const override { return shared_->vdso_address; }
@@ -37,9 +109,7 @@ class TrapPlatform final : public Platform {
   std::shared_ptr<Shared> shared_;
   Reaper reaper_;
   PlacementWatch watch_;
-  stub::SignalContext const fresh_context_;
-  Mutex zygote_mutex_;
-  std::unique_ptr<TrapContext> zygote_ GUARDED_BY(zygote_mutex_);
+  Nursery nursery_;
 };
 
 }  // namespace
