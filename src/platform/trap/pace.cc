@@ -124,8 +124,9 @@ void Pace::resumed(bool peer_slept) {
     if (peer_slept) credit_ -= failure_cost;
     return;
   }
+  loose_since_ = __rdtsc();
   if (bound_.load(std::memory_order_relaxed) == nowhere) return;
-  resumed_at_.store(__rdtsc(), std::memory_order_relaxed);
+  resumed_at_.store(loose_since_, std::memory_order_relaxed);
   if (shared_.watching.load(std::memory_order_relaxed) == 0) [[unlikely]]
     shared_.wake_watch();
 }
@@ -150,7 +151,7 @@ void Pace::stopped(uint32_t peer_cpu, bool slept) {
     credit_ = slept ? credit_ - failure_cost : std::min(credit_ + 1, full_credit);
     if (slot_->owner.load(std::memory_order_relaxed) != this) {
       slot_ = nullptr;
-      settle(peer_cpu);
+      settle(peer_cpu, now);
     } else if (credit_ <= 0) {
       cool(peer_cpu, now);
     } else {
@@ -160,18 +161,22 @@ void Pace::stopped(uint32_t peer_cpu, bool slept) {
   }
   streak_ = quick ? streak_ + 1 : 0;
   if (streak_ >= streak_to_heat) try_to_heat(peer_cpu, now);
-  if (slot_ == nullptr) settle(peer_cpu);
+  if (slot_ == nullptr) settle(peer_cpu, now);
 }
 
-// Both threads of the pair on one CPU.
-void Pace::settle(uint32_t peer_cpu) {
+// Both threads of the pair on one CPU. The guest, which sleeps, comes to us; but where the host has let it run for long
+// it has its reasons, and we go there, which costs a migration.
+void Pace::settle(uint32_t peer_cpu, uint64_t now) {
   if (shared_.cpus == 1) return;
   int const bound = bound_.load(std::memory_order_relaxed);
   int const wanted = wanted_.load(std::memory_order_relaxed);
   if (bound != nowhere && bound == own_cpu_ && wanted == nowhere) [[likely]]
     return;
   if (wanted != nowhere) wanted_.store(nowhere, std::memory_order_relaxed);
-  int const cpu = wanted != nowhere ? wanted : bound != nowhere ? bound : static_cast<int>(peer_cpu);
+  bool const ran_long = now - loose_since_ > leash_us * shared_.cycles_per_us;
+  bool const stays = !ran_long && own_cpu_ != elsewhere;
+  int const here = static_cast<int>(stays ? current_cpu() : peer_cpu);
+  int const cpu = wanted != nowhere ? wanted : bound != nowhere ? bound : here;
   if (own_cpu_ != cpu) move_self(cpu);
   if (own_cpu_ == cpu) bind(cpu);
 }
@@ -218,7 +223,7 @@ void Pace::cool(uint32_t peer_cpu, uint64_t now) {
   bool const brief = now - heated_at_ < 10 * backoff_us_ * shared_.cycles_per_us;
   backoff_us_ = brief ? std::min<uint64_t>(backoff_us_ * 2, 200000) : 1000;
   not_before_ = now + backoff_us_ * shared_.cycles_per_us;
-  settle(peer_cpu);
+  settle(peer_cpu, now);
 }
 
 PlacementWatch::PlacementWatch(PaceShared& shared) : shared_(shared) {

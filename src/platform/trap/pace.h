@@ -86,7 +86,7 @@ class Pace {
   bool take_slot(uint64_t now);
   void cool(uint32_t peer_cpu, uint64_t now);
   void leave();
-  void settle(uint32_t peer_cpu);
+  void settle(uint32_t peer_cpu, uint64_t now);
   void bind(int cpu);
   void move_self(int cpu);
   void let_loose(uint64_t resumed_at);
@@ -97,6 +97,7 @@ class Pace {
   int streak_ = 0, credit_ = 0;
   uint64_t stopped_at_ = 0, not_before_ = 0, heated_at_ = 0;
   uint64_t backoff_us_ = 1000;
+  uint64_t loose_since_ = 0;  // when the guest was resumed last
   int own_cpu_ = nowhere;  // where the sentry's thread is bound; elsewhere: to any CPU but the guest's
 
   // Between the owner and the watch.
