@@ -138,6 +138,8 @@ struct Control {
   uint64_t scratch;
   uint32_t native_calls;     // enum NativeCalls
   uint32_t state_changed;    // since the sentry last took the two words
+  // A native futex wait first looks at the word so often; after looks in vain the next `futex_skip` waits do not.
+  uint32_t futex_looks, futex_skip, futex_misses;
   uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry
   uint32_t next_patch_hint;  // at this count the sentry is asked to patch the site
 };

@@ -65,6 +65,8 @@ void Area::initialize() const {
   c.altstack.flags = 0;
   c.altstack.size = stub::altstack_end - stub::altstack;
   c.facts.flags = stub::native_futex;
+  c.futex_skip = 0;
+  c.futex_misses = 0;
   c.native_answers = 0;
   c.next_patch_hint = 16;
   turn().store(stub::turn_guest, std::memory_order_release);

@@ -44,6 +44,8 @@ TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t 
     : address_space_(std::move(address_space)), area_(area), thread_(thread), pace_(shared().pace, thread) {
   process().live_contexts.fetch_add(1, std::memory_order_relaxed);
   process().enlist(this);
+  // A look takes as long as a pause.
+  area_->control().futex_looks = shared().pace.may_spin ? shared().pace.pauses_per_spin * 2 / 3 : 0;
 }
 
 // The last thread of a process takes it along. Another one stays in the stub, for the next guest thread to use.

@@ -98,7 +98,7 @@ class Pace {
   uint64_t stopped_at_ = 0, not_before_ = 0, heated_at_ = 0;
   uint64_t backoff_us_ = 1000;
   uint64_t loose_since_ = 0;  // when the guest was resumed last
-  int own_cpu_ = nowhere;  // where the sentry's thread is bound; elsewhere: to any CPU but the guest's
+  int own_cpu_ = nowhere;     // where the sentry's thread is bound; elsewhere: to any CPU but the guest's
 
   // Between the owner and the watch.
   Mutex placing_;
