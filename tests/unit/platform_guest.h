@@ -44,6 +44,7 @@ class TrapTest : public ::testing::Test {
     EXPECT_TRUE(c.map_anonymous(data_address, data_size, PROT_READ | PROT_WRITE));
     EXPECT_TRUE(c.map_anonymous(stack_top - 0x10000, 0x10000, PROT_READ | PROT_WRITE));
     EXPECT_TRUE(c.copy_out(code_address, code));
+    EXPECT_TRUE(c.flush());
     Registers r = c.registers();
     r.rip = code_address;
     r.rsp = stack_top;

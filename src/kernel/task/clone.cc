@@ -176,7 +176,7 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
   if (!(a.flags & CLONE_THREAD)) cpu_limit_changed(child->thread_group());
   int32_t tid = child->tid();
   if (a.flags & CLONE_CHILD_SETTID)
-    (void)child->context().store32(a.child_tid.address().value, static_cast<uint32_t>(tid));
+    (void)child->context().copy_out(a.child_tid.address().value, std::as_bytes(std::span(&tid, 1)));
   if (a.flags & CLONE_PARENT_SETTID) (void)parent.write(a.parent_tid, tid);
   if (a.flags & CLONE_PIDFD) {
     auto fd = make_pidfd(Ref<ThreadGroup>(&child->thread_group()), 0);

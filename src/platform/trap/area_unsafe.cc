@@ -17,23 +17,25 @@ Result<host::OwnedFd> AreaFile::create_memfd() {
   return fd;
 }
 
-Result<uint32_t> AreaFile::allocate_window() {
+Result<AreaFile::Window> AreaFile::allocate_window() {
   MutexLock lock(mutex_);
   if (!free_.empty()) {
-    uint32_t const window = free_.back();
+    Window window = std::move(free_.back());
     free_.pop_back();
     return window;
   }
   if (next_ == max_windows) return fail(Errno::Again);
-  return next_++;
+  return Window{next_++, {}};
 }
 
-void AreaFile::release_window(uint32_t window) {
+void AreaFile::release_window(Window window) {
+  constexpr size_t most_mapped = 16;
   // Also takes what a dead process left behind out of the next one's sight.
-  ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(window_offset(window)),
+  ::fallocate(fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(window_offset(window.index)),
               static_cast<off_t>(stub::window_size));
   MutexLock lock(mutex_);
-  free_.push_back(window);
+  if (free_.size() >= most_mapped) window.area = {};
+  free_.push_back(std::move(window));
 }
 
 Result<Area> Area::map(AreaFile const& file, uint32_t window, uint32_t slot) {

@@ -18,23 +18,7 @@
 
 namespace cofferdam::platform::trap {
 
-class AreaFile {
- public:
-  static Result<host::OwnedFd> create_memfd();
-  explicit AreaFile(host::OwnedFd fd) : fd_(std::move(fd)) {}
-
-  int fd() const { return fd_.get(); }
-  // A window that no live process has mapped; its memory reads as zeros.
-  Result<uint32_t> allocate_window();
-  void release_window(uint32_t window);
-  static uint64_t window_offset(uint32_t window) { return uint64_t{window} * stub::window_size; }
-
- private:
-  host::OwnedFd fd_;
-  Mutex mutex_;
-  std::vector<uint32_t> free_ GUARDED_BY(mutex_);
-  uint32_t next_ GUARDED_BY(mutex_) = 0;
-};
+class AreaFile;
 
 // The sentry's mapping of one area.
 class Area {
@@ -70,6 +54,28 @@ class Area {
  private:
   std::byte* base_ = nullptr;
   uint32_t slot_ = 0;
+};
+
+class AreaFile {
+ public:
+  static Result<host::OwnedFd> create_memfd();
+  explicit AreaFile(host::OwnedFd fd) : fd_(std::move(fd)) {}
+
+  int fd() const { return fd_.get(); }
+  // A window that no live process has mapped, with what the sentry still has mapped of it. Its memory reads as zeros.
+  struct Window {
+    uint32_t index;
+    Area area;  // perhaps none
+  };
+  Result<Window> allocate_window();
+  void release_window(Window window);
+  static uint64_t window_offset(uint32_t window) { return uint64_t{window} * stub::window_size; }
+
+ private:
+  host::OwnedFd fd_;
+  Mutex mutex_;
+  std::vector<Window> free_ GUARDED_BY(mutex_);
+  uint32_t next_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace cofferdam::platform::trap

@@ -286,7 +286,7 @@ std::optional<Stop> TrapContext::decode() {
   uint32_t event = c.event;
   in_syscall_ = false;
   trampoline_ = false;
-  anew_ = false;
+  anew_ = fresh_ = false;
   if (event == stub::event_trampoline) {
     in_syscall_ = trampoline_ = hints_valid_ = true;
     fs_base_ = c.fs_base;

@@ -145,6 +145,7 @@ class TrapContext final : public Context {
   bool trampoline_ = false;  // the registers of this stop stand in Control::regs, not in a frame
   bool hints_valid_ = false;
   bool in_syscall_ = false;  // the last stop was a system call
+  bool fresh_ = true;        // there has been no stop yet
   uint64_t fs_base_ = 0, gs_base_ = 0;
   uint32_t set_bases_ = 0;
   uint32_t op_count_ = 0;  // operations queued in the area

@@ -161,7 +161,7 @@ Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> 
   if (from.empty()) return {};
   if (!is_guest_range(address, from.size())) return fail(Errno::Fault);
   hints_valid_ = false;
-  if (!in_syscall_ || from.size() > queue_size) {
+  if ((!in_syscall_ && !fresh_) || from.size() > queue_size) {
     if (copy_out_partial(address, from) != from.size()) return fail(Errno::Fault);
     return {};
   }
@@ -203,7 +203,7 @@ Result<std::string> TrapContext::copy_in_string(uint64_t address, size_t max) {
 Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
   if (length == 0) return {};
   if (!is_guest_range(address, length)) return fail(Errno::Fault);
-  if (!in_syscall_ && can_queue()) {
+  if (fresh_ && can_queue()) {
     queued_[op_count_] = {.kind = stub::op_zero, .address = address, .length = length};
     add_op(stub::op_zero, 0, {address, length});
     return {};

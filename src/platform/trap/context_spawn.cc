@@ -42,12 +42,11 @@ Result<NewProcess> TrapContext::fork() {
 
 Result<NewProcess> TrapContext::spawn(stub::SignalContext const& context, std::span<std::byte const> xstate) {
   if (!settle_queue()) return fail(Errno::Srch);
-  uint32_t const window = TRY(shared().areas.allocate_window());
-  auto child = std::make_shared<StubProcess>(process().shared_ptr(), window);
+  auto child = std::make_shared<StubProcess>(process().shared_ptr(), TRY(shared().areas.allocate_window()));
   // The same slot: the kernel gives the child its parent's signal stack.
   Area* area = TRY(child->allocate_area(area_->slot()));
   uint64_t const clear_word = area->stub_address() + offsetof(stub::Control, turn);
-  uint64_t const offset = AreaFile::window_offset(window);
+  uint64_t const offset = AreaFile::window_offset(child->window());
   auto const area_fd = static_cast<uint64_t>(shared().areas.fd());
 
   Approver& approver = *shared().approver;

@@ -49,12 +49,25 @@ std::chrono::nanoseconds from_timeval(timeval const& t) {
 
 }  // namespace
 
+StubProcess::StubProcess(std::shared_ptr<Shared> shared, AreaFile::Window window)
+    : shared_(std::move(shared)), window_(window.index) {
+  if (!window.area) return;
+  MutexLock lock(mutex_);
+  uint32_t const slot = window.area.slot();
+  slots_.resize(slot + 1);
+  slots_[slot] = std::make_unique<Slot>();
+  slots_[slot]->area = std::move(window.area);
+}
+
 StubProcess::~StubProcess() {
+  AreaFile::Window window{window_, {}};
   {
     MutexLock lock(mutex_);
+    auto const used = std::ranges::find_if(slots_, [](auto const& slot) { return slot != nullptr; });
+    if (used != slots_.end()) window.area = std::move((*used)->area);
     slots_.clear();
   }
-  shared_->areas.release_window(window_);
+  shared_->areas.release_window(std::move(window));
 }
 
 Result<Area*> StubProcess::allocate_area(int64_t wanted) {

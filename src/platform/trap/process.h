@@ -54,7 +54,7 @@ struct Shared {
 
 class StubProcess {
  public:
-  StubProcess(std::shared_ptr<Shared> shared, uint32_t window) : shared_(std::move(shared)), window_(window) {}
+  StubProcess(std::shared_ptr<Shared> shared, AreaFile::Window window);
   ~StubProcess();
 
   Shared& shared() { return *shared_; }

@@ -202,8 +202,7 @@ Result<Zygote> start_zygote(Options const& options) {
   if (options.patch_call_sites && !options.approve_all_memory_calls)
     shared->patch_file = TRY(PatchFile::create(shared->image.trampoline));
 
-  uint32_t const window = TRY(shared->areas.allocate_window());
-  auto process = std::make_shared<StubProcess>(shared, window);
+  auto process = std::make_shared<StubProcess>(shared, TRY(shared->areas.allocate_window()));
   Area* area = TRY(process->allocate_area(0));
   auto& boot = *reinterpret_cast<stub::BootParameters*>(area->bounce().data());
   boot.text_fd = text.get();
