@@ -104,7 +104,8 @@ bool TrapContext::can_queue() {
   if (process().live_contexts.load(std::memory_order_relaxed) != 1 || shared().options.approve_all_memory_calls)
     return false;
   // In a call, copies come last: one that fails only changes the result.
-  bool const copies_wait = in_syscall_ && op_count_ != 0 && queued_[op_count_ - 1].kind == stub::op_copy_out;
+  auto const is_copy = [](uint32_t kind) { return kind == stub::op_copy_out || kind == stub::op_zero; };
+  bool const copies_wait = in_syscall_ && op_count_ != 0 && is_copy(queued_[op_count_ - 1].kind);
   if (op_count_ == stub::max_ops || copies_wait) return settle_queue();
   return !dead_;
 }
@@ -203,16 +204,12 @@ Result<std::string> TrapContext::copy_in_string(uint64_t address, size_t max) {
 Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
   if (length == 0) return {};
   if (!is_guest_range(address, length)) return fail(Errno::Fault);
-  if (fresh_ && can_queue()) {
+  hints_valid_ = false;
+  if (fresh_ ? can_queue() : in_syscall_ && length <= page && op_count_ < stub::max_ops) {
     queued_[op_count_] = {.kind = stub::op_zero, .address = address, .length = length};
     add_op(stub::op_zero, 0, {address, length});
     return {};
   }
-  if (length <= page) {
-    std::array<std::byte, page> const zeros{};
-    return copy_out(address, std::span(zeros).first(length));
-  }
-  hints_valid_ = false;
   auto const left = perform(stub::op_zero, 0, {address, length});
   if (!left) return fail(Errno::Srch);
   if (*left != 0) return fail(Errno::Fault);
