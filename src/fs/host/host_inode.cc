@@ -417,12 +417,21 @@ Result<void> HostInode::rename(std::string_view old_name, Inode&, Inode& new_dir
   return {};
 }
 
+// A symbolic link never changes; on a shared mount it may have been replaced, which only the host knows.
 Result<std::string> HostInode::link_text() {
+  if (fs_.exclusive()) {
+    MutexLock lock(mutex_);
+    if (link_text_) return *link_text_;
+  }
   std::string text;
   TRY(at_place([&](int fd, std::string_view name) -> Result<void> {
     text = TRY(cofferdam::host::read_link_at(fd, name));
     return {};
   }));
+  if (fs_.exclusive()) {
+    MutexLock lock(mutex_);
+    link_text_ = std::make_unique<std::string const>(text);
+  }
   return text;
 }
 

@@ -156,6 +156,7 @@ class HostInode final : public Inode {
     bool has_born;
   };
   Compact data_ GUARDED_BY(mutex_);
+  std::unique_ptr<std::string const> link_text_ GUARDED_BY(mutex_);  // where nobody else changes names
   bool stale_ GUARDED_BY(mutex_) = false;
   bool mapped_writable_ GUARDED_BY(mutex_) = false;
   bool several_names_ = false;  // under HostFileSystem::mutex_
