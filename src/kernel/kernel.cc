@@ -79,7 +79,7 @@ Kernel::Kernel(Options options) : options_(std::move(options)) {}
 
 // Socket families may have timers: they go first.
 Kernel::~Kernel() {
-  for (int family : {AF_INET, AF_INET6}) ipc_.sockets.add(family, nullptr);
+  for (int family : {AF_INET, AF_INET6, AF_NETLINK}) ipc_.sockets.add(family, nullptr);
 }
 
 Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {

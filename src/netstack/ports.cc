@@ -141,6 +141,17 @@ Ref<RefCounted> Ports::find(Peer const& local, Peer const& remote, uint64_t hash
   return owner->try_ref() ? Ref<RefCounted>::adopt(owner) : Ref<RefCounted>();
 }
 
+std::vector<Ref<RefCounted>> Ports::owners() const {
+  std::vector<Ref<RefCounted>> found;
+  for (auto const& shard : shards_) {
+    MutexLock lock(shard.mutex);
+    for (auto const& [port, list] : shard.bindings)
+      for (auto* b : list)
+        if (b->owner_ && b->owner_->try_ref()) found.push_back(Ref<RefCounted>::adopt(b->owner_));
+  }
+  return found;
+}
+
 std::vector<Ref<RefCounted>> Ports::find_all(Peer const& local, Peer const& remote) const {
   std::vector<Ref<RefCounted>> found;
   auto& shard = shard_of(local.port);

@@ -79,6 +79,8 @@ class Ports {
   // A datagram socket that is connected gets what comes from there only.
   void set_remote(PortBinding&, Address const& local, Peer const& remote);
 
+  std::vector<Ref<RefCounted>> owners() const;  // all who get something
+
   // Who gets what comes from `remote` to `local`; hash chooses among those that share by SO_REUSEPORT. Null: nobody.
   Ref<RefCounted> find(Peer const& local, Peer const& remote, uint64_t hash) const;
   // All of them: multicast and broadcast.

@@ -103,6 +103,7 @@ class TcpEndpoint final : public TcpReceiver {
   std::atomic<bool> v6_only{false};
   std::atomic<uint32_t> bound_interface{0};
   std::atomic<size_t> receive_low_water{1};
+  EndpointOwner owner;
 
   // --- from the stack ---
   bool receive(TcpSegment&) override;

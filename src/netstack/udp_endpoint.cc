@@ -7,6 +7,7 @@ namespace cofferdam::netstack {
 
 UdpEndpoint::UdpEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer)
     : stack_(stack),
+      v4_(v4),
       observer_(std::move(observer)),
       local_address_(Address::any(v4)),
       bound_address_(Address::any(v4)) {}

@@ -25,6 +25,7 @@ class UdpEndpoint final : public RefCounted {
 
   UdpEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer);
   ~UdpEndpoint() override;
+  bool is_v4_socket() const { return v4_; }
 
   Result<void> bind(BindRequest);  // EINVAL: bound already; EADDRINUSE, EADDRNOTAVAIL
   // Takes datagrams from there only, and sends there. EADDRNOTAVAIL, ENETUNREACH.
@@ -44,6 +45,7 @@ class UdpEndpoint final : public RefCounted {
   void set_receive_limit(size_t n) { receive_limit_.store(n, std::memory_order_relaxed); }
   std::atomic<bool> allow_broadcast{false}, v6_only{false};
   std::atomic<uint32_t> bound_interface{0};
+  EndpointOwner owner;
   Ref<PortBinding> binding() const;
   struct Summary {
     Peer local;
@@ -60,6 +62,7 @@ class UdpEndpoint final : public RefCounted {
  private:
   Result<void> bind_locked(BindRequest) REQUIRES(mutex_);
   Stack& stack_;
+  bool const v4_;
   Ref<EndpointObserver> const observer_;
   mutable Mutex mutex_;
   Ref<PortBinding> binding_ GUARDED_BY(mutex_);

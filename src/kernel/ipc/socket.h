@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -135,6 +136,8 @@ class SocketFamily {
   virtual Result<uint64_t> interface_ioctl(Task&, uint32_t /*request*/, uint64_t /*argument*/) {
     return fail(Errno::NoTty);
   }
+  // The text of /proc/net/`file`, where it is this family's to tell.
+  virtual std::optional<std::string> proc_net(std::string_view /*file*/) { return std::nullopt; }
 };
 
 // Null when the file is no socket.

@@ -5,6 +5,8 @@
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
 #include "socket/inet/interface_ioctl.h"
+#include "socket/inet/netlink.h"
+#include "socket/inet/proc_net.h"
 #include "socket/inet/tcp_socket.h"
 #include "socket/inet/udp_socket.h"
 
@@ -37,6 +39,10 @@ class Family final : public kernel::SocketFamily {
     return inet::interface_ioctl(task, network_->stack(), request, argument);
   }
 
+  std::optional<std::string> proc_net(std::string_view file) override {
+    return inet::proc_net(network_->stack(), file);
+  }
+
  private:
   std::shared_ptr<Network> const network_;
   int const domain_;
@@ -48,6 +54,7 @@ void register_families(kernel::Kernel& kernel) {
   auto network = std::make_shared<Network>(kernel.timers());
   auto& sockets = kernel.ipc().sockets;
   sockets.add(AF_INET, std::make_unique<Family>(network, AF_INET));
+  sockets.add(AF_NETLINK, std::make_unique<NetlinkFamily>(network));
   sockets.add(AF_INET6, std::make_unique<Family>(network, AF_INET6));
 }
 

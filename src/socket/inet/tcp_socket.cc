@@ -36,6 +36,8 @@ constexpr Events done_events = netstack::event_out | netstack::event_error | net
 TcpSocket::TcpSocket(Task& creator, std::shared_ptr<Network> network, int domain, int flags)
     : InetSocket(creator, std::move(network), domain, SOCK_STREAM, IPPROTO_TCP, flags),
       endpoint_(make_ref<TcpEndpoint>(stack(), domain == AF_INET, notifier_)) {
+  endpoint_->owner.inode = inode_number();
+  endpoint_->owner.uid = creator.credentials()->fsuid;
   auto [send_size, receive_size] = endpoint_->buffer_sizes();
   send_buffer_ = static_cast<int>(send_size);
   receive_buffer_ = static_cast<int>(receive_size);
@@ -44,6 +46,8 @@ TcpSocket::TcpSocket(Task& creator, std::shared_ptr<Network> network, int domain
 TcpSocket::TcpSocket(Task& creator, TcpSocket& listener, Ref<TcpEndpoint> endpoint, int flags)
     : InetSocket(creator, listener.network_, listener.domain(), SOCK_STREAM, IPPROTO_TCP, flags),
       endpoint_(std::move(endpoint)) {
+  endpoint_->owner.inode = inode_number();
+  endpoint_->owner.uid = creator.credentials()->fsuid;
   endpoint_->set_observer(notifier_);
   if (listener.options_touched_) inherit(creator, listener);
 }

@@ -25,7 +25,10 @@ using netstack::View;
 
 UdpSocket::UdpSocket(Task& creator, std::shared_ptr<Network> network, int domain, int flags)
     : InetSocket(creator, std::move(network), domain, SOCK_DGRAM, IPPROTO_UDP, flags),
-      endpoint_(make_ref<UdpEndpoint>(stack(), domain == AF_INET, notifier_)) {}
+      endpoint_(make_ref<UdpEndpoint>(stack(), domain == AF_INET, notifier_)) {
+  endpoint_->owner.inode = inode_number();
+  endpoint_->owner.uid = creator.credentials()->fsuid;
+}
 
 UdpSocket::~UdpSocket() { endpoint_->close(); }
 

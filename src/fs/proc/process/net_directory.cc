@@ -1,9 +1,12 @@
-// /proc/PID/net: the loopback that every sandbox has; the tables of sockets are the socket families' to fill.
+// /proc/PID/net: what AF_INET tells of interfaces and sockets; the rest is empty tables.
 #include <dirent.h>
+#include <sys/socket.h>
 
 #include <array>
 
 #include "fs/proc/process/process_directory.h"
+#include "kernel/ipc/socket.h"
+#include "kernel/kernel.h"
 
 namespace cofferdam::fs::proc {
 
@@ -14,7 +17,7 @@ namespace {
 struct NetFile {
   std::string_view name, text;
 };
-constexpr std::array<NetFile, 13> net_files{{
+constexpr std::array<NetFile, 14> net_files{{
     {"arp", "IP address       HW type     Flags       HW address            Mask     Device\n"},
     {"dev",
      "Inter-|   Receive                                                |  Transmit\n"
@@ -49,6 +52,10 @@ constexpr std::array<NetFile, 13> net_files{{
      "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer "
      "drops"
      "            \n"},
+    {"udp6",
+     "  sl  local_address                         remote_address                        st tx_queue rx_queue tr "
+     "tm->when "
+     "retrnsmt   uid  timeout inode ref pointer drops\n"},
     {"unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"},
 }};
 
@@ -56,7 +63,11 @@ class NetText final : public TargetInode<PseudoText> {
  public:
   NetText(PseudoFileSystem& fs, Target const& target, uint32_t index)
       : TargetInode(fs, target, number_of(target, NumberKind::Net, index), S_IFREG | 0444), index_(index) {}
-  Result<std::string> text(Task&) override { return std::string(net_files[index_].text); }
+  Result<std::string> text(Task& task) override {
+    auto* inet = task.kernel().ipc().sockets.find(AF_INET);
+    if (auto told = inet ? inet->proc_net(net_files[index_].name) : std::nullopt) return std::move(*told);
+    return std::string(net_files[index_].text);
+  }
 
  protected:
   void owner(uid_t&, gid_t&) override {}  // root's: they are the namespace's, not the process's

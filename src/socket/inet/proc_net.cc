@@ -1,0 +1,188 @@
+#include "socket/inet/proc_net.h"
+
+#include <bit>
+
+#include <fmt/format.h>
+
+#include "netstack/tcp_endpoint.h"
+#include "netstack/udp_endpoint.h"
+
+namespace cofferdam::inet {
+
+using netstack::Address;
+using netstack::Peer;
+using netstack::Stack;
+using netstack::TcpEndpoint;
+using netstack::TcpState;
+using netstack::TcpTimeWait;
+using netstack::UdpEndpoint;
+
+namespace {
+
+constexpr size_t max_rows = 65536;
+
+// Words of the address as the host reads them.
+std::string hex(Peer const& p, bool four) {
+  std::string text;
+  auto bytes = four ? p.address.v4_bytes() : p.address.bytes();
+  for (size_t i = 0; i < bytes.size(); i += 4) text += fmt::format("{:08X}", std::byteswap(netstack::load32(bytes, i)));
+  return text + fmt::format(":{:04X}", p.port);
+}
+
+struct Row {
+  Peer local, remote;
+  unsigned state = 7;
+  size_t send_queue = 0, receive_queue = 0;
+  uint64_t inode = 0, drops = 0;
+  uint32_t uid = 0;
+};
+
+std::string tcp_row(size_t number, Row const& r, bool four) {
+  return fmt::format(
+      "{:>4}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:>5}        0 {} 1 0000000000000000 20 0 0 10 -1",
+      number, hex(r.local, four), hex(r.remote, four), r.state, r.send_queue, r.receive_queue, r.uid, r.inode);
+}
+
+std::string udp_row(size_t number, Row const& r, bool four) {
+  return fmt::format("{:>5}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:>5}        0 {} 2 0000000000000000 {}",
+                     number, hex(r.local, four), hex(r.remote, four), r.state, r.send_queue, r.receive_queue, r.uid,
+                     r.inode, r.drops);
+}
+
+void add_tcp(TcpEndpoint const& e, bool listening, std::vector<Row>& rows) {
+  Row r;
+  r.local = e.local();
+  r.remote = e.remote().value_or(Peer{Address::any(e.is_v4_socket()), 0, 0});
+  r.state = static_cast<unsigned>(e.state());
+  r.send_queue = listening ? e.backlog() : e.unacked_bytes();
+  r.receive_queue = listening ? e.accept_queue_length() : e.readable_bytes();
+  r.inode = e.owner.inode;
+  r.uid = e.owner.uid;
+  rows.push_back(r);
+}
+
+std::string tcp_table(Stack& stack, bool four) {
+  std::vector<Row> rows;
+  for (auto const& owner : stack.tcp_ports().owners())
+    if (auto e = ref_cast<TcpEndpoint>(owner); e && e->is_v4_socket() == four && e->state() == TcpState::Listen)
+      add_tcp(*e, true, rows);
+  for (auto const& receiver : stack.tcp().all()) {
+    if (rows.size() >= max_rows) break;
+    if (auto e = ref_cast<TcpEndpoint>(receiver); e && e->is_v4_socket() == four) add_tcp(*e, false, rows);
+    if (auto w = ref_cast<TcpTimeWait>(receiver); w && w->tuple().local.address.is_v4() == four) {
+      Row r;
+      r.local = w->tuple().local;
+      r.remote = w->tuple().remote;
+      r.state = static_cast<unsigned>(TcpState::TimeWait);
+      rows.push_back(r);
+    }
+  }
+  std::string text = four ? fmt::format("{:<149}\n",
+                                        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
+                                        "uid  timeout inode")
+                          : "  sl  local_address                         remote_address                        st "
+                            "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto row = tcp_row(i, rows[i], four);
+    text += four ? fmt::format("{:<149}\n", row) : row + "\n";
+  }
+  return text;
+}
+
+std::string udp_table(Stack& stack, bool four) {
+  std::string text = four
+                         ? fmt::format("{:<127}\n",
+                                       "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
+                                       "uid  timeout inode ref pointer drops")
+                         : "  sl  local_address                         remote_address                        st "
+                           "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
+  size_t number = 0;
+  for (auto const& owner : stack.udp_ports().owners()) {
+    auto e = ref_cast<UdpEndpoint>(owner);
+    if (!e || e->is_v4_socket() != four || number >= max_rows) continue;
+    auto s = e->summary();
+    Row r;
+    r.local = s.local;
+    r.remote = s.remote.value_or(Peer{Address::any(four), 0, 0});
+    r.state = s.remote ? 1 : 7;
+    r.receive_queue = s.queued_bytes;
+    r.drops = s.drops;
+    r.inode = e->owner.inode;
+    r.uid = e->owner.uid;
+    auto row = udp_row(number++, r, four);
+    text += four ? fmt::format("{:<127}\n", row) : row + "\n";
+  }
+  return text;
+}
+
+std::string device_table(Stack& stack) {
+  std::string text =
+      "Inter-|   Receive                                                |  Transmit\n"
+      " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier "
+      "compressed\n";
+  for (auto* i : stack.interfaces()) {
+    auto& c = i->counters();
+    text += fmt::format(
+        "{:>6}: {:>7} {:>7} {:>4} {:>4} {:>4} {:>5} {:>10} {:>9} {:>8} {:>7} {:>4} {:>4} {:>4} {:>5} "
+        "{:>7} {:>10}\n",
+        i->name(), c.received_bytes.load(), c.received_packets.load(), c.received_errors.load(),
+        c.received_dropped.load(), 0, 0, 0, c.multicast.load(), c.sent_bytes.load(), c.sent_packets.load(), 0,
+        c.sent_dropped.load(), 0, 0, 0, 0);
+  }
+  return text;
+}
+
+std::string inet6_table(Stack& stack) {
+  std::string text;
+  for (auto* i : stack.interfaces())
+    for (auto const& a : i->addresses()) {
+      if (a.prefix.address.is_v4()) continue;
+      for (std::byte b : a.prefix.address.bytes()) text += fmt::format("{:02x}", static_cast<unsigned>(b));
+      unsigned scope = a.prefix.address.is_loopback() ? 0x10 : a.prefix.address.is_link_local() ? 0x20 : 0;
+      text += fmt::format(" {:02x} {:02x} {:02x} 80 {:>8}\n", i->index(), a.prefix.length, scope, i->name());
+    }
+  return text;
+}
+
+std::string route_table(Stack& stack) {
+  std::string text =
+      fmt::format("{:<127}\n", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT");
+  auto word = [](Address const& a) { return std::byteswap(a.is_v4() ? a.v4() : 0); };
+  for (auto const& r : stack.routes().all()) {
+    if (!r.destination.address.is_v4()) continue;
+    auto* i = stack.interface(r.interface);
+    uint8_t n = r.destination.length;
+    Address mask = Address::v4(n == 0 ? 0 : ~uint32_t{0} << (32 - n));
+    auto row = fmt::format("{}\t{:08X}\t{:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0", i ? i->name() : "*",
+                           word(r.destination.address), r.has_gateway() ? word(r.gateway) : 0,
+                           1 | (r.has_gateway() ? 2 : 0) | (n == 32 ? 4 : 0), r.metric, word(mask));
+    text += fmt::format("{:<127}\n", row);
+  }
+  return text;
+}
+
+std::string socket_account(Stack& stack) {
+  size_t udp = stack.udp_ports().owners().size(), tcp = 0, orphans = 0;
+  for (auto const& r : stack.tcp().all())
+    if (auto e = ref_cast<TcpEndpoint>(r)) e->owner.inode != 0 ? ++tcp : ++orphans;
+  tcp += stack.tcp_ports().owners().size();
+  size_t pages = (stack.memory() + 4095) / 4096;
+  return fmt::format(
+      "sockets: used {}\nTCP: inuse {} orphan {} tw {} alloc {} mem {}\nUDP: inuse {} mem 0\nUDPLITE: inuse 0\nRAW: "
+      "inuse 0\nFRAG: inuse 0 memory 0\n",
+      tcp + udp, tcp, orphans, stack.time_wait_count().load(), tcp + orphans, pages, udp);
+}
+
+}  // namespace
+
+std::optional<std::string> proc_net(Stack& stack, std::string_view file) {
+  if (file == "tcp" || file == "tcp6") return tcp_table(stack, file == "tcp");
+  if (file == "udp" || file == "udp6") return udp_table(stack, file == "udp");
+  if (file == "dev") return device_table(stack);
+  if (file == "if_inet6") return inet6_table(stack);
+  if (file == "route") return route_table(stack);
+  if (file == "sockstat") return socket_account(stack);
+  return std::nullopt;
+}
+
+}  // namespace cofferdam::inet
