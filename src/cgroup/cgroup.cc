@@ -155,13 +155,28 @@ Outcome<> limit_version_2(std::string const& directory, oci::Resources const& r)
   return {};
 }
 
-Outcome<> create_in(std::string const& relative, oci::Resources const& limits, std::vector<std::string>& made,
-                    std::vector<std::string>& leaves) {
-  for (auto& h : hierarchies()) {
-    if (!h.unified && h.controllers.contains(",name=")) continue;  // systemd's own tree
+// The hierarchies that have something to limit with (not systemd's own tree).
+std::vector<Hierarchy> limiting() {
+  std::vector<Hierarchy> all = hierarchies();
+  std::erase_if(all, [](auto& h) { return !h.unified && h.controllers.contains(",name="); });
+  return all;
+}
+
+// Where the container's cgroups lie in each hierarchy; empty: it gets none.
+Outcome<std::string> relative_path(std::string const& path, std::string const& id, oci::Resources const& limits) {
+  if (path.empty() && !limits.any()) return std::string();
+  if (::geteuid() != 0) return std::string();  // rootless without delegation: no limits, as runc's --rootless=auto
+  std::string relative = place(path, id);
+  if (relative.contains("/../") || relative.ends_with("/.."))
+    return refuse(fmt::format("linux.cgroupsPath '{}' leads out of the cgroup tree", path));
+  while (relative.size() > 1 && relative.ends_with('/')) relative.pop_back();
+  return relative;
+}
+
+Outcome<> create_in(std::string const& relative, oci::Resources const& limits, std::vector<std::string>& made) {
+  for (auto& h : limiting()) {
     ATTEMPT(make_path(h, relative, made));
     std::string directory = h.mount_point + relative;
-    leaves.push_back(directory);
     ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
   }
   return {};
@@ -169,25 +184,30 @@ Outcome<> create_in(std::string const& relative, oci::Resources const& limits, s
 
 }  // namespace
 
-Outcome<std::vector<std::string>> create(std::string const& path, std::string const& container_id,
-                                         oci::Resources const& limits) {
-  std::vector<std::string> made, leaves;
-  if (path.empty() && !limits.any()) return leaves;
-  if (::geteuid() != 0) return leaves;  // rootless without delegation: no limits, as runc's --rootless=auto
-  std::string relative = place(path, container_id);
-  if (relative.contains("/../") || relative.ends_with("/.."))
-    return refuse(fmt::format("linux.cgroupsPath '{}' leads out of the cgroup tree", path));
-  while (relative.size() > 1 && relative.ends_with('/')) relative.pop_back();
-  auto done = create_in(relative, limits, made, leaves);
-  std::ranges::reverse(made);
-  if (!done) {
-    remove(made);
-    return std::unexpected(done.error());
+Outcome<std::vector<std::string>> plan(std::string const& path, std::string const& container_id,
+                                       oci::Resources const& limits) {
+  std::vector<std::string> directories, parents;
+  std::string const relative = ATTEMPT(relative_path(path, container_id, limits));
+  if (relative.empty()) return directories;
+  for (auto& h : limiting()) {
+    directories.push_back(h.mount_point + relative);
+    // Parents that will be made go with the container, unless somebody else has moved in by then.
+    for (size_t at = relative.rfind('/'); at != 0 && at != std::string::npos; at = relative.rfind('/', at - 1))
+      if (std::string parent = h.mount_point + relative.substr(0, at); ::access(parent.c_str(), F_OK) != 0)
+        parents.push_back(std::move(parent));
   }
-  // Parents that were made here go with the container, unless somebody else has moved in by then. Leaves first.
-  for (auto& directory : made)
-    if (std::ranges::find(leaves, directory) == leaves.end()) leaves.push_back(directory);
-  return leaves;
+  directories.insert(directories.end(), parents.begin(), parents.end());
+  return directories;
+}
+
+Outcome<> create(std::string const& path, std::string const& container_id, oci::Resources const& limits) {
+  std::string const relative = ATTEMPT(relative_path(path, container_id, limits));
+  if (relative.empty()) return {};
+  std::vector<std::string> made;
+  auto done = create_in(relative, limits, made);
+  std::ranges::reverse(made);
+  if (!done) remove(made);
+  return done;
 }
 
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid) {

@@ -11,11 +11,13 @@
 
 namespace cofferdam::cgroup {
 
+// The directories that create() would make or join, leaf first, and parents only where they are not there yet: what has
+// to be removed afterwards.
+Outcome<std::vector<std::string>> plan(std::string const& path, std::string const& container_id,
+                                       oci::Resources const& limits);
 // Makes the directories of `path` (linux.cgroupsPath; "slice:prefix:name" too) in every hierarchy that the resources
-// need and writes the limits. Gives the directories that were made or joined, leaf first; on failure nothing is left.
-// An empty path with no limits: no cgroup, an empty list.
-Outcome<std::vector<std::string>> create(std::string const& path, std::string const& container_id,
-                                         oci::Resources const& limits);
+// need and writes the limits; on failure nothing is left. An empty path with no limits: no cgroup.
+Outcome<> create(std::string const& path, std::string const& container_id, oci::Resources const& limits);
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid);
 // Removes them; waits a bounded time for processes that are ending.
 void remove(std::vector<std::string> const& directories);

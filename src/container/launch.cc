@@ -106,15 +106,28 @@ Outcome<Sandbox> Sandbox::launch(LaunchOptions options) {
 }
 
 Outcome<> Sandbox::prepare_host(LaunchOptions& o) {
-  if (!o.id.empty()) record_ = ATTEMPT(StateDirectory::create(o.state_root, o.id));
-  state_.cgroups = ATTEMPT(cgroup::create(o.spec.linux_config.cgroups_path, o.id, o.spec.linux_config.resources));
-  if (record_ || !state_.cgroups.empty())
-    keeper_ = ATTEMPT(gofer::Keeper::start(
-        [path = record_ ? record_->path() : std::string(), cgroups = state_.cgroups, pid_file = o.pid_file] {
+  std::string const& cgroups_path = o.spec.linux_config.cgroups_path;
+  if (!o.id.empty()) ATTEMPT(check_id(o.id));
+  state_.cgroups = ATTEMPT(cgroup::plan(cgroups_path, o.id, o.spec.linux_config.resources));
+  // Before anything is made: at whatever moment this process dies, somebody knows what to remove.
+  std::string const token = o.id.empty() ? std::string() : new_record_token();
+  if (!o.id.empty() || !state_.cgroups.empty())
+    keeper_ = ATTEMPT(
+        gofer::Keeper::start([root = o.state_root, id = o.id, token, cgroups = state_.cgroups, pid_file = o.pid_file] {
           cgroup::remove(cgroups);
-          if (!path.empty()) remove_record(path);
+          if (!id.empty()) remove_record(root, id, token);
           if (!pid_file.empty()) ::unlink(pid_file.c_str());
         }));
+  auto refused = [&](auto const& outcome) {
+    state_.cgroups.clear();  // nothing was made there
+    return std::unexpected(outcome.error());
+  };
+  if (!o.id.empty()) {
+    auto record = StateDirectory::create(o.state_root, o.id, token);
+    if (!record) return refused(record);
+    record_ = std::move(*record);
+  }
+  if (auto made = cgroup::create(cgroups_path, o.id, o.spec.linux_config.resources); !made) return refused(made);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -34,6 +35,16 @@ Outcome<> make_directories(std::string const& path) {
           fmt::format("cannot make state directory {}: {}; choose another with --root", part, strerror(errno)));
     if (at == std::string::npos) return {};
   }
+}
+
+// While a record is being made. No id holds a colon.
+std::string aside_path(std::string const& root, std::string const& token) { return root + "/.new:" + token; }
+
+// Empties the directory and removes it; another one that stands at its path by now stays, since it is not empty.
+// The lock goes last: while it stands, others wait for it and then see that it is gone.
+void remove_at(int directory, std::string const& path) {
+  for (char const* name : {control_name, state_name, "state.json.new", lock_name}) ::unlinkat(directory, name, 0);
+  ::rmdir(path.c_str());
 }
 
 // The path of a socket through its directory's descriptor: sun_path holds 107 bytes only.
@@ -86,24 +97,35 @@ Outcome<> check_id(std::string_view id) {
   return {};
 }
 
-Outcome<StateDirectory> StateDirectory::create(std::string const& root, std::string const& id) {
+std::string new_record_token() {
+  uint64_t random[2] = {};
+  if (::getrandom(random, sizeof random, 0) != sizeof random) random[0] = static_cast<uint64_t>(::getpid());
+  return fmt::format("{:016x}{:016x}", random[0], random[1]);
+}
+
+Outcome<StateDirectory> StateDirectory::create(std::string const& root, std::string const& id,
+                                               std::string const& token) {
   ATTEMPT(check_id(id));
   ATTEMPT(make_directories(root));
   StateDirectory self;
   self.path_ = root + "/" + id;
   self.id_ = id;
-  if (::mkdir(self.path_.c_str(), 0711) != 0) {
-    if (errno == EEXIST) return refuse(fmt::format("container '{}' exists already; delete it or use another id", id));
-    return refuse(fmt::format("cannot make {}: {}; choose another place with --root", self.path_, strerror(errno)));
-  }
-  self.directory_ = host::OwnedFd(::open(self.path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  // Made aside and renamed into place: under its name a record is whole, with its lock held, or not there.
+  std::string const aside = aside_path(root, token);
+  if (::mkdir(aside.c_str(), 0711) != 0)
+    return refuse(fmt::format("cannot make {}: {}; choose another place with --root", aside, strerror(errno)));
+  self.directory_ = host::OwnedFd(::open(aside.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   self.lock_ = host::OwnedFd(::openat(self.directory_.get(), lock_name, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
-  if (!self.lock_ || ::flock(self.lock_.get(), LOCK_EX) != 0) {
-    std::string why = strerror(errno);
-    self.remove();
-    return refuse(fmt::format("cannot lock {}: {}", self.path_, why));
-  }
-  return self;
+  bool const locked = self.lock_ && ::flock(self.lock_.get(), LOCK_EX) == 0 &&
+                      ::write(self.lock_.get(), token.data(), token.size()) == static_cast<ssize_t>(token.size());
+  // (An empty directory of that name, which is no record, gives way.)
+  if (locked && ::rename(aside.c_str(), self.path_.c_str()) == 0) return self;
+  int const error = errno;
+  remove_at(self.directory_.get(), aside);
+  if (locked && (error == EEXIST || error == ENOTEMPTY))
+    return refuse(fmt::format("container '{}' exists already; delete it or use another id", id));
+  return refuse(
+      fmt::format("cannot make and lock {}: {}; choose another place with --root", self.path_, strerror(error)));
 }
 
 Outcome<StateDirectory> StateDirectory::open(std::string const& root, std::string const& id) {
@@ -119,7 +141,10 @@ Outcome<StateDirectory> StateDirectory::open(std::string const& root, std::strin
   self.lock_ = host::OwnedFd(::openat(self.directory_.get(), lock_name, O_RDWR | O_CLOEXEC));
   if (!self.lock_ && errno != ENOENT)
     return refuse(fmt::format("cannot open {}/{}: {}", self.path_, lock_name, strerror(errno)));
-  if (!self.lock_) return missing();
+  if (!self.lock_) {
+    ::rmdir(self.path_.c_str());  // what is left when a removal was cut short: the lock goes last
+    return missing();
+  }
   while (::flock(self.lock_.get(), LOCK_EX) != 0)
     if (errno != EINTR) return refuse(fmt::format("cannot lock {}: {}", self.path_, strerror(errno)));
   // Whoever held the lock may have deleted the container.
@@ -163,15 +188,20 @@ Outcome<> StateDirectory::save(State const& state) const {
   return {};
 }
 
-void remove_record(std::string const& path) {
-  // The lock goes last: while it stands, others wait for it and then see that it is gone.
-  for (char const* name : {control_name, state_name, "state.json.new", lock_name})
-    ::unlink((path + "/" + name).c_str());
-  ::rmdir(path.c_str());
+void remove_record(std::string const& root, std::string const& id, std::string const& token) {
+  std::string const aside = aside_path(root, token), path = root + "/" + id;
+  host::OwnedFd directory(::open(aside.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (directory) return remove_at(directory.get(), aside);
+  directory = host::OwnedFd(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return;
+  host::OwnedFd lock(::openat(directory.get(), lock_name, O_RDONLY | O_CLOEXEC));
+  char text[64];
+  ssize_t const n = lock ? ::read(lock.get(), text, sizeof text) : -1;
+  if (n >= 0 && std::string_view(text, static_cast<size_t>(n)) == token) remove_at(directory.get(), path);
 }
 
 void StateDirectory::remove() {
-  remove_record(path_);
+  remove_at(directory_.get(), path_);
   lock_.reset();
 }
 

@@ -36,8 +36,8 @@ Outcome<> check_id(std::string_view id);
 // The directory of one container, held under its lock (flock) for as long as the object lives.
 class StateDirectory {
  public:
-  // Makes it: refused when the id is taken.
-  static Outcome<StateDirectory> create(std::string const& root, std::string const& id);
+  // Makes it: refused when the id is taken. `token` is from new_record_token().
+  static Outcome<StateDirectory> create(std::string const& root, std::string const& id, std::string const& token);
   // Opens an existing one and waits for its lock: refused when there is no such container.
   static Outcome<StateDirectory> open(std::string const& root, std::string const& id);
 
@@ -58,8 +58,11 @@ class StateDirectory {
   host::OwnedFd directory_, lock_;
 };
 
-// Removes a container's directory by path, without its lock: for the gofer, when the command that made it has died.
-void remove_record(std::string const& path);
+// What tells one record from another of the same id.
+std::string new_record_token();
+// Removes what create() with this token has made, wherever it was cut short, and nothing of anybody else's; without the
+// lock: for the gofer, when the command has died.
+void remove_record(std::string const& root, std::string const& id, std::string const& token);
 
 // Is the process of the record still there (not a zombie either)?
 bool alive(State const&);

@@ -81,6 +81,18 @@ def test_nothing_is_left(place):
     check(shared < 16 << 10, f"{shared} KiB of shared memory more than before")
 
 
+def test_what_a_death_in_the_middle_left_is_no_record(place):
+    """An empty directory stands where a removal was cut short, its gofer too: it can be deleted, and it blocks no id."""
+    first, second = place.id(), place.id()
+    for container in (first, second):
+        (place.state / container).mkdir(parents=True)
+    place.run("delete", "--force", first)
+    check(not (place.state / first).exists(), "delete --force left the empty directory")
+    bundle = place.bundle(("/guest", "true"))
+    equal(place.run("run", "--bundle", bundle, second).status, 0, "run under an id whose directory is empty")
+    check(not (place.state / second).exists(), "the record of the ended container is still there")
+
+
 def settle(place, before, round_number):
     end = time.monotonic() + 10
     while (now := snapshot(place)) != before and time.monotonic() < end:
