@@ -12,6 +12,7 @@
 #include "kernel/kernel.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/inode.h"
+#include "kernel/vfs/notify.h"
 #include "syscalls/handlers_directory.h"
 #include "syscalls/path_arguments.h"
 
@@ -67,6 +68,7 @@ Result<size_t> read_entries(Task& task, Fd fd, UserAddr buffer, uint32_t size, b
   EntryBuffer entries(std::min<size_t>(size, most), wide);
   MutexLock lock(file->position_lock);
   TRY(file->iterate(task, file->position, entries));
+  notify(*file, IN_ACCESS);
   if (entries.bytes().empty()) return entries.full() ? Result<size_t>(fail(Errno::Inval)) : Result<size_t>(size_t{0});
   TRY(task.copy_out(buffer, entries.bytes()));
   file->position = entries.next();

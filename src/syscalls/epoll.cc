@@ -26,9 +26,7 @@ Result<int64_t> wait(Task& task, Fd fd, UserPtr<EpollEvent> events, int32_t max,
   auto file = TRY(task.files()->get(fd.value));
   auto* epoll = dynamic_cast<EpollFile*>(file.get());
   if (!epoll) return fail(Errno::Inval);
-  auto ready = TRY(epoll->wait(task, static_cast<size_t>(max), deadline));
-  TRY(task.write_array(events, std::span<EpollEvent const>(ready)));
-  return static_cast<int64_t>(ready.size());
+  return static_cast<int64_t>(TRY(epoll->wait(task, events, static_cast<size_t>(max), deadline)));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "kernel/kernel.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "syscalls/handlers_file.h"
 #include "syscalls/path_arguments.h"
 
@@ -70,7 +71,9 @@ Result<void> set(Task& task, Result<kernel::Path> path, UserCString name, UserAd
   if (size) TRY(task.copy_in(value, std::as_writable_bytes(std::span(bytes))));
   auto at = TRY(std::move(path));
   TRY(check(task, at, text, true));
-  return at.dentry->inode()->set_xattr(text, bytes, flags);
+  TRY(at.dentry->inode()->set_xattr(text, bytes, flags));
+  notify(at, IN_ATTRIB);
+  return {};
 }
 
 Result<size_t> list(Task& task, Result<kernel::Path> path, UserAddr to, uint64_t size) {
@@ -86,7 +89,9 @@ Result<void> remove(Task& task, Result<kernel::Path> path, UserCString name) {
   auto text = TRY(name_argument(task, name));
   auto at = TRY(std::move(path));
   TRY(check(task, at, text, true));
-  return at.dentry->inode()->remove_xattr(text);
+  TRY(at.dentry->inode()->remove_xattr(text));
+  notify(at, IN_ATTRIB);
+  return {};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Handlers of this family; each is documented by its man page.
 #pragma once
 
+#include <linux/aio_abi.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <utime.h>
@@ -28,6 +29,7 @@ Result<size_t> sys_copy_file_range(Task&, Fd in, UserPtr<int64_t> in_offset, Fd 
 Result<size_t> sys_splice(Task&, Fd in, UserPtr<int64_t> in_offset, Fd out, UserPtr<int64_t> out_offset, uint64_t count,
                           uint32_t flags);
 Result<size_t> sys_tee(Task&, Fd in, Fd out, uint64_t count, uint32_t flags);
+Result<size_t> sys_vmsplice(Task&, Fd fd, UserAddr vector, uint64_t count, uint32_t flags);
 
 Result<int> sys_open(Task&, UserCString path, int32_t flags, uint32_t mode);
 Result<int> sys_openat(Task&, Fd directory, UserCString path, int32_t flags, uint32_t mode);
@@ -80,5 +82,24 @@ Result<size_t> sys_flistxattr(Task&, Fd, UserAddr list, uint64_t size);
 Result<void> sys_removexattr(Task&, UserCString path, UserCString name);
 Result<void> sys_lremovexattr(Task&, UserCString path, UserCString name);
 Result<void> sys_fremovexattr(Task&, Fd, UserCString name);
+
+using InotifyFlags = Flags<struct InotifyFlagsTag, O_CLOEXEC | O_NONBLOCK>;  // IN_CLOEXEC, IN_NONBLOCK
+Result<int> sys_inotify_init(Task&);
+Result<int> sys_inotify_init1(Task&, InotifyFlags);
+Result<int> sys_inotify_add_watch(Task&, Fd fd, UserCString path, uint32_t mask);
+Result<void> sys_inotify_rm_watch(Task&, Fd fd, int32_t wd);
+
+// Asynchronous I/O: aio.cc.
+struct AioSignalMask {  // what the last argument of io_pgetevents points at
+  uint64_t mask, size;
+};
+Result<void> sys_io_setup(Task&, uint32_t most, UserPtr<uint64_t> context);
+Result<void> sys_io_destroy(Task&, uint64_t context);
+Result<int64_t> sys_io_submit(Task&, uint64_t context, int64_t count, UserPtr<uint64_t> requests);
+Result<void> sys_io_cancel(Task&, uint64_t context, UserAddr request, UserAddr result);
+Result<int64_t> sys_io_getevents(Task&, uint64_t context, int64_t least, int64_t most, UserPtr<io_event> events,
+                                 UserPtr<timespec> timeout);
+Result<int64_t> sys_io_pgetevents(Task&, uint64_t context, int64_t least, int64_t most, UserPtr<io_event> events,
+                                  UserPtr<timespec> timeout, UserPtr<AioSignalMask> mask);
 
 }  // namespace cofferdam::syscalls

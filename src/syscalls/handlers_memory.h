@@ -12,6 +12,7 @@ Result<uint64_t> sys_mremap(Task&, uint64_t old_address, uint64_t old_length, ui
                             uint64_t new_address);
 Result<uint64_t> sys_brk(Task&, uint64_t new_break);
 Result<void> sys_madvise(Task&, uint64_t address, uint64_t length, int advice);
+Result<uint64_t> sys_process_madvise(Task&, Fd pidfd, UserAddr vector, uint64_t count, int advice, uint32_t flags);
 Result<void> sys_mlock(Task&, uint64_t address, uint64_t length);
 Result<void> sys_mlock2(Task&, uint64_t address, uint64_t length, int flags);
 Result<void> sys_munlock(Task&, uint64_t address, uint64_t length);

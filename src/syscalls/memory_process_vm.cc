@@ -1,9 +1,11 @@
-// Another process's memory: process_vm_readv(2), process_vm_writev(2).
+// Another process's memory: process_vm_readv(2), process_vm_writev(2), process_madvise(2).
 #include <linux/capability.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 
+#include "kernel/ipc/pidfd.h"
 #include "kernel/kernel.h"
 #include "kernel/mm/memory_manager.h"
 #include "kernel/task/process_internal.h"
@@ -122,6 +124,37 @@ Result<uint64_t> sys_process_vm_writev(Task& task, int32_t pid, UserAddr local, 
     size_t got = TRY(source.get(std::span(buffer).first(n)));
     return mm->address_space().write(address, std::span(buffer).first(got));
   });
+}
+
+// process_madvise(2). Another process's memory gets no hint, since only its own threads can give it: what would be
+// advised is checked and counted, as on a Linux that has nothing to reclaim.
+Result<uint64_t> sys_process_madvise(Task& task, Fd pidfd, UserAddr vector, uint64_t count, int advice,
+                                     uint32_t flags) {
+  if (flags != 0) return fail(Errno::Inval);
+  auto slices = TRY(read_vectors(task, vector, count, true));
+  auto file = TRY(task.files()->get(pidfd.value));
+  auto group = kernel::group_of(*file);
+  if (!group) return fail(Errno::BadF);
+  constexpr int madv_collapse = 25;  // not in every libc's headers
+  bool const own = group.get() == &task.thread_group();
+  bool const remote =
+      advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == madv_collapse;
+  if (!own && !remote) return fail(Errno::Inval);
+  auto mm = TRY(memory_of(task, group->tgid()));
+  if (!own && !task.capable(CAP_SYS_NICE)) return fail(Errno::Perm);
+  uint64_t done = 0;
+  for (auto const& s : slices) {
+    Result<void> one;
+    if (own)
+      one = mm->madvise(task, s.address.value, s.length, advice);
+    else if (s.address.value & 4095)
+      one = fail(Errno::Inval);
+    else if (!mm->range_is_mapped(s.address.value, s.length))
+      one = fail(Errno::NoMem);
+    if (!one) return done != 0 ? Result<uint64_t>(done) : std::unexpected(one.error());
+    done += s.length;
+  }
+  return done;
 }
 
 }  // namespace cofferdam::syscalls

@@ -7,6 +7,7 @@
 #include "kernel/kernel.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "syscalls/handlers_file.h"
 #include "syscalls/path_arguments.h"
 
@@ -90,15 +91,19 @@ Result<void> sys_truncate(Task& task, UserCString path, int64_t size) {
   if (!S_ISREG(inode.type())) return fail(Errno::Inval);
   TRY(vfs.permission(*task.credentials(), at, 2));
   TRY(check_size_limit(task, size));
-  auto file = TRY(vfs.open_path(task, at, O_WRONLY));  // ETXTBSY, and the file system's own way to shorten
-  return file->truncate(task, static_cast<uint64_t>(size));
+  auto file = TRY(vfs.open_unnoticed(task, at, O_WRONLY));  // ETXTBSY, and the file system's own way to shorten
+  TRY(file->truncate(task, static_cast<uint64_t>(size)));
+  notify(at, IN_MODIFY);
+  return {};
 }
 
 Result<void> sys_ftruncate(Task& task, Fd fd, int64_t size) {
   auto file = TRY(file_to_truncate(task, fd, size));
   TRY(check_size_limit(task, size));
   if (file->inode()) TRY(task.kernel().vfs().strip_privileges(task, *file->inode()));
-  return file->truncate(task, static_cast<uint64_t>(size));
+  TRY(file->truncate(task, static_cast<uint64_t>(size)));
+  notify(*file, IN_MODIFY);
+  return {};
 }
 
 Result<void> sys_fallocate(Task& task, Fd fd, int32_t mode, int64_t offset, int64_t length) {
@@ -115,7 +120,9 @@ Result<void> sys_fallocate(Task& task, Fd fd, int32_t mode, int64_t offset, int6
     return file->seekable() ? fail(Errno::NoDev) : fail(Errno::SPipe);
   if (offset + length < 0) return fail(Errno::FBig);
   if (!(mode & FALLOC_FL_KEEP_SIZE)) TRY(check_size_limit(task, offset + length));
-  return file->allocate(task, mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
+  TRY(file->allocate(task, mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+  notify(*file, IN_MODIFY);
+  return {};
 }
 
 Result<void> sys_fsync(Task& task, Fd fd) { return TRY(task.files()->get(fd.value))->sync(task, false); }

@@ -6,6 +6,7 @@
 
 #include "kernel/kernel.h"
 #include "kernel/vfs/inode.h"
+#include "kernel/vfs/notify.h"
 #include "syscalls/handlers_file.h"
 #include "syscalls/io_vector.h"
 
@@ -38,7 +39,15 @@ bool is_directory(File& file) { return file.inode() && S_ISDIR(file.inode()->typ
 
 Result<size_t> read_at(Task& task, File& file, IoSink& sink, uint64_t offset, IoOptions options) {
   if (is_directory(file)) return fail(Errno::IsDir);
-  return file.read(task, sink, offset, options);
+  size_t n = TRY(file.read(task, sink, offset, options));
+  if (n != 0) notify(file, IN_ACCESS);
+  return n;
+}
+
+Result<size_t> write_at(Task& task, File& file, IoSource& source, uint64_t offset, IoOptions options) {
+  size_t n = TRY(file.write(task, source, offset, options));
+  if (n != 0) notify(file, IN_MODIFY);
+  return n;
 }
 
 // The first bytes of another source.
@@ -70,13 +79,13 @@ class FirstBytes final : public IoSource {
 Result<size_t> write_limited(Task& task, File& file, IoSource& source, uint64_t offset, IoOptions options) {
   uint64_t limit = task.thread_group().limits.current(RLIMIT_FSIZE);
   if (limit == RLIM_INFINITY || !file.inode() || !S_ISREG(file.inode()->type()))
-    return file.write(task, source, offset, options);
+    return write_at(task, file, source, offset, options);
   if (offset >= limit && source.remaining() != 0) {
     (void)task.send_signal(SignalInfo::from_kernel(SIGXFSZ));
     return fail(Errno::FBig);
   }
   FirstBytes first(source, limit - std::min(offset, limit));
-  return file.write(task, first, offset, options);
+  return write_at(task, file, first, offset, options);
 }
 
 Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
@@ -93,7 +102,7 @@ Result<void> strip_privileges(Task& task, File& file) {
 }
 
 Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
-  if (!file.seekable()) return file.write(task, source, 0, options_of(file));
+  if (!file.seekable()) return write_at(task, file, source, 0, options_of(file));
   MutexLock lock(file.position_lock);
   IoOptions options = options_of(file);
   if (options.append) file.position = TRY(file.attributes()).size;
@@ -134,6 +143,20 @@ Result<IoOptions> options_with(File const& file, int32_t rwf, bool writing) {
 int64_t offset_of_halves(uint64_t low, uint64_t) { return static_cast<int64_t>(low); }  // 64-bit: all of it is in low
 
 }  // namespace
+
+Result<size_t> read_file_at(Task& task, File& file, std::vector<UserSlice> to, int64_t offset, int32_t rwf) {
+  auto options = TRY(options_with(file, rwf, false));
+  UserSink sink(task, std::move(to));
+  if (!file.seekable()) return read_at(task, file, sink, 0, options);
+  return read_positioned(task, file, sink, offset, options);
+}
+
+Result<size_t> write_file_at(Task& task, File& file, std::vector<UserSlice> from, int64_t offset, int32_t rwf) {
+  auto options = TRY(options_with(file, rwf, true));
+  UserSource source(task, std::move(from));
+  if (!file.seekable()) return write_at(task, file, source, 0, options);
+  return write_positioned(task, file, source, offset, options);
+}
 
 Result<size_t> sys_read(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
   auto file = TRY(readable_file(task, fd));

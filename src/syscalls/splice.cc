@@ -1,4 +1,4 @@
-// sendfile(2), copy_file_range(2), splice(2), tee(2): bytes from descriptor to descriptor.
+// sendfile(2), copy_file_range(2), splice(2), vmsplice(2), tee(2): bytes from descriptor to descriptor.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -7,7 +7,9 @@
 #include "kernel/ipc/pipe.h"
 #include "kernel/kernel.h"
 #include "kernel/vfs/inode.h"
+#include "kernel/vfs/notify.h"
 #include "syscalls/handlers_file.h"
+#include "syscalls/io_vector.h"
 
 namespace cofferdam::syscalls {
 
@@ -51,6 +53,12 @@ class Place {
   UserPtr<int64_t> user_;
 };
 
+void tell(File& in, File& out, size_t moved) {
+  if (moved == 0) return;
+  notify(in, IN_ACCESS);
+  notify(out, IN_MODIFY);
+}
+
 // Copies through a buffer of the sentry's until the end, an error (kept if nothing was moved) or a short write.
 Result<size_t> copy(Task& task, File& in, Place& from, File& out, Place& to, uint64_t count) {
   std::vector<std::byte> buffer(std::min<uint64_t>(count, chunk));
@@ -63,6 +71,7 @@ Result<size_t> copy(Task& task, File& in, Place& from, File& out, Place& to, uin
     KernelSource source(std::span(buffer).first(*got));
     auto put = out.write(task, source, to.offset(), {.nowait = out.nonblocking()});
     if (!put) return done ? Result<size_t>(done) : put;
+    tell(in, out, *put);
     from.advance(*put);
     to.advance(*put);
     done += *put;
@@ -134,6 +143,7 @@ Result<size_t> sys_splice(Task& task, Fd in_fd, UserPtr<int64_t> in_offset, Fd o
     if (out->flags() & O_APPEND) return fail(Errno::Inval);
     auto to = TRY(Place::of(task, *out, out_offset));
     size_t n = TRY(splice_from_pipe(task, *in, *out, to.offset(), count, nowait));
+    tell(*in, *out, n);
     to.advance(n);
     TRY(to.store(task, *out));
     return n;
@@ -141,6 +151,7 @@ Result<size_t> sys_splice(Task& task, Fd in_fd, UserPtr<int64_t> in_offset, Fd o
   if (is_directory(*in)) return fail(Errno::Inval);
   auto from = TRY(Place::of(task, *in, in_offset));
   size_t n = TRY(splice_to_pipe(task, *in, from.offset(), *out, count, nowait));
+  tell(*in, *out, n);
   from.advance(n);
   TRY(from.store(task, *in));
   return n;
@@ -153,6 +164,22 @@ Result<size_t> sys_tee(Task& task, Fd in_fd, Fd out_fd, uint64_t count, uint32_t
   if (!is_pipe(*in) || !is_pipe(*out)) return fail(Errno::Inval);
   bool nowait = (flags & SPLICE_F_NONBLOCK) || in->nonblocking() || out->nonblocking();
   return tee_pipes(task, *in, *out, std::min(count, max_transfer), nowait);
+}
+
+// The bytes are copied: pages of guest memory are the guest's alone. What SPLICE_F_GIFT gives away stays where it is.
+Result<size_t> sys_vmsplice(Task& task, Fd fd, UserAddr vector, uint64_t count, uint32_t flags) {
+  constexpr uint32_t known = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
+  if (flags & ~known) return fail(Errno::Inval);
+  auto file = TRY(task.files()->get(fd.value));
+  if (!is_pipe(*file)) return fail(Errno::BadF);
+  auto slices = TRY(read_io_vector(task, vector, count));
+  IoOptions const options{.nowait = (flags & SPLICE_F_NONBLOCK) || file->nonblocking()};
+  if (file->writable()) {
+    UserSource source(task, std::move(slices));
+    return source.remaining() == 0 ? Result<size_t>(0) : file->write(task, source, 0, options);
+  }
+  UserSink sink(task, std::move(slices));
+  return sink.remaining() == 0 ? Result<size_t>(0) : file->read(task, sink, 0, options);
 }
 
 }  // namespace cofferdam::syscalls

@@ -5,7 +5,7 @@
 //
 // Each file is a program of its own with main() from here. A case runs in a child process with a process group, a
 // time-out and, in programs that define CONFORMANCE_FILES before including this, an empty working directory of its
-// own. The first EXPECT that does not hold ends its case. Output is TAP; `--list`, `--filter TEXT` and `--from N`
+// own (below $CONFORMANCE_DIRECTORY, else /tmp). The first EXPECT that does not hold ends its case. Output is TAP; `--list`, `--filter TEXT` and `--from N`
 // choose.
 //
 // The harness itself uses as little of the system as it can: fork, waitpid, nanosleep, clock_gettime, write, kill.
@@ -335,9 +335,11 @@ int main(int argc, char** argv) {
     }
   }
 #ifdef CONFORMANCE_FILES
-  strcpy(conformance_directory, "/tmp/conformance.XXXXXX");
+  // Where the cases work: on the file system that is to be tested.
+  const char* place = getenv("CONFORMANCE_DIRECTORY");
+  snprintf(conformance_directory, sizeof conformance_directory, "%s/conformance.XXXXXX", place ? place : "/tmp");
   if (!mkdtemp(conformance_directory)) {
-    conformance_say("Bail out! cannot make a directory in /tmp: %s\n", strerror(errno));
+    conformance_say("Bail out! cannot make %s: %s\n", conformance_directory, strerror(errno));
     return 1;
   }
   chmod(conformance_directory, 0755);

@@ -341,3 +341,26 @@ CASE(tee_copies_without_consuming) {
   EXPECT_EQ(read(b[0], buffer, 8), 4);
   EXPECT_STR(buffer, "both");
 }
+CASE(vmsplice_moves_memory_into_a_pipe_and_out_of_it) {
+  int ends[2];
+  OK(pipe(ends));
+  char a[4] = "one", b[4] = "two", back[8] = {0};
+  struct iovec v[2] = {{a, 3}, {b, 3}}, to = {back, 7};
+  EXPECT_EQ(vmsplice(ends[1], v, 2, 0), 6);
+  EXPECT_EQ(vmsplice(ends[0], &to, 1, 0), 6);
+  EXPECT_STR(back, "onetwo");
+  EXPECT_ERRNO(vmsplice(ends[0], &to, 1, SPLICE_F_NONBLOCK), EAGAIN);
+  EXPECT_EQ(vmsplice(ends[0], &to, 0, 0), 0);
+}
+CASE(vmsplice_checks_its_arguments) {
+  int ends[2], file = (int)OK(open("/proc/self/exe", O_RDONLY));
+  OK(pipe(ends));
+  char byte = 0;
+  struct iovec v = {&byte, 1};
+  EXPECT_ERRNO(vmsplice(file, &v, 1, 0), EBADF);
+  EXPECT_ERRNO(vmsplice(ends[1], &v, 1, 0x100), EINVAL);
+  EXPECT_ERRNO(vmsplice(ends[1], (void*)64, 1, 0), EFAULT);
+  OK(close(ends[0]));
+  signal(SIGPIPE, SIG_IGN);
+  EXPECT_ERRNO(vmsplice(ends[1], &v, 1, 0), EPIPE);
+}

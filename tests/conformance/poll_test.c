@@ -53,6 +53,21 @@ CASE(poll_of_more_than_the_descriptor_limit_is_einval) {
   OK(setrlimit(RLIMIT_NOFILE, &limit));
   EXPECT_ERRNO(poll(fds, 100, 0), EINVAL);
 }
+CASE(epoll_wait_at_a_bad_address_keeps_the_events) {
+  int ep = (int)OK(epoll_create1(0)), ends[2];
+  OK(pipe(ends));
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u32 = 5}, out;
+  OK(epoll_ctl(ep, EPOLL_CTL_ADD, ends[0], &event));
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  EXPECT_ERRNO(syscall(SYS_epoll_wait, ep, 8, 1, 0), EFAULT);
+  EXPECT_EQ(epoll_wait(ep, &out, 1, 0), 1);
+  EXPECT_EQ(epoll_wait(ep, &out, 1, 0), 0);
+  event.events = EPOLLIN | EPOLLONESHOT;
+  OK(epoll_ctl(ep, EPOLL_CTL_MOD, ends[0], &event));
+  EXPECT_ERRNO(syscall(SYS_epoll_wait, ep, 8, 1, 0), EFAULT);
+  EXPECT_EQ(epoll_wait(ep, &out, 1, 0), 1);
+  EXPECT_EQ(epoll_wait(ep, &out, 1, 0), 0);
+}
 CASE(poll_at_a_bad_address_is_efault) { EXPECT_ERRNO(syscall(SYS_poll, 8, 1, 0), EFAULT); }
 CASE(ppoll_with_a_bad_time_is_einval) {
   struct timespec bad = {0, 1000 * MS};

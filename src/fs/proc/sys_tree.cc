@@ -2,6 +2,8 @@
 // and cannot be written.
 #include <linux/capability.h>
 
+#include <algorithm>
+#include <charconv>
 #include <span>
 
 #include <fmt/core.h>
@@ -73,6 +75,27 @@ Result<std::string> file_nr(Task& task) {
   for (Ref<Task> const& t : tasks)
     if (Ref<FdTable> files = t->files()) open += files->descriptors().size();
   return fmt::format("{}\t0\t9223372036854775807\n", open);
+}
+
+using InotifyLimit = std::atomic<uint32_t> InotifyLimits::*;
+
+PseudoTextFunction::Text limit_text(InotifyLimit limit) {
+  return [limit](Task& task) -> Result<std::string> {
+    return fmt::format("{}\n", (task.kernel().ipc().inotify.*limit).load());
+  };
+}
+
+PseudoTextFunction::Write limit_write(InotifyLimit limit) {
+  return [limit](Task& task, std::string_view text) -> Result<void> {
+    text = text.substr(0, text.find_first_of(std::string_view(" \t\n\0", 4)));
+    int32_t value = 0;
+    auto [end, error] = std::from_chars(text.begin(), text.end(), value);
+    if (text.empty() || error != std::errc() || end != text.end() || value < 0) return fail(Errno::Inval);
+    // Queues and watches are the sentry's memory.
+    constexpr int32_t most = 1 << 20;
+    (task.kernel().ipc().inotify.*limit).store(static_cast<uint32_t>(std::min(value, most)));
+    return {};
+  };
 }
 
 Result<std::string> threads_max(Task&) { return std::string("32768\n"); }
@@ -148,7 +171,6 @@ constexpr Fixed fixed_values[] = {
     {"fs/lease-break-time", "45"},
     {"fs/leases-enable", "1"},
     {"fs/aio-max-nr", "65536"},
-    {"fs/aio-nr", "0"},
     {"fs/mount-max", "100000"},
     {"fs/overflowuid", "65534"},
     {"fs/overflowgid", "65534"},
@@ -157,9 +179,6 @@ constexpr Fixed fixed_values[] = {
     {"fs/protected_regular", "0"},
     {"fs/protected_symlinks", "0"},
     {"fs/suid_dumpable", "0"},
-    {"fs/inotify/max_queued_events", "16384"},
-    {"fs/inotify/max_user_instances", "128"},
-    {"fs/inotify/max_user_watches", "65536"},
     {"fs/epoll/max_user_watches", "1048576"},
     {"fs/mqueue/msg_max", "10"},
     {"fs/mqueue/msgsize_max", "8192"},
@@ -212,6 +231,15 @@ void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
   tree.fixed(at("kernel/random/boot_id"), boot_id(kernel));
   tree.fixed(at("vm/mmap_min_addr"), fmt::format("{}\n", kernel.platform().min_address()));
   tree.text(at("fs/file-nr"), 0444, &file_nr);
+  tree.text(at("fs/aio-nr"), 0444, [](Task& task) -> Result<std::string> {
+    return fmt::format("{}\n", task.kernel().ipc().aio_requests.load());
+  });
+  tree.text(at("fs/inotify/max_queued_events"), 0644, limit_text(&InotifyLimits::max_queued_events),
+            limit_write(&InotifyLimits::max_queued_events));
+  tree.text(at("fs/inotify/max_user_instances"), 0644, limit_text(&InotifyLimits::max_user_instances),
+            limit_write(&InotifyLimits::max_user_instances));
+  tree.text(at("fs/inotify/max_user_watches"), 0644, limit_text(&InotifyLimits::max_user_watches),
+            limit_write(&InotifyLimits::max_user_watches));
   for (Fixed const& f : fixed_values) tree.fixed(at(f.path), fmt::format("{}\n", f.value));
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "kernel/kernel.h"
+#include "kernel/mm/memory_manager.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::kernel {
@@ -71,7 +72,7 @@ void Epoll::note_ready(EpollItem& item, PollMask events) {
   tell();
 }
 
-void Epoll::collect(Task& task, size_t max, std::vector<EpollEvent>& out) {
+void Epoll::collect(Task& task, size_t max, std::vector<EpollEvent>& out, TakenList& of) {
   std::vector<EpollItem*> still_ready;
   {
     MutexLock lock(mutex_);
@@ -82,6 +83,7 @@ void Epoll::collect(Task& task, size_t max, std::vector<EpollEvent>& out) {
       uint32_t ready = item->file_.poll_as(task) & wanted & ~order_bits;
       if (ready == 0) continue;
       out.push_back({ready, item->data_});
+      of.push_back({&item->file_, item->fd_, wanted});
       if (wanted & EPOLLONESHOT)
         item->events_.store(wanted & order_bits, std::memory_order_relaxed);
       else if (!(wanted & EPOLLET))
@@ -91,6 +93,22 @@ void Epoll::collect(Task& task, size_t max, std::vector<EpollEvent>& out) {
   }
   // Only one waiter was woken: it wakes the next when something is left.
   if (maybe_ready()) waiters.wake(EPOLLIN);
+}
+
+void Epoll::give_back(std::span<Taken const> taken) {
+  {
+    MutexLock lock(mutex_);
+    for (Taken const& t : taken) {
+      auto it = items_.find(Key(t.file, t.fd));
+      if (it == items_.end()) continue;
+      EpollItem& item = *it->second;
+      // Disarmed by its taking, unless epoll_ctl has said something else since.
+      if (t.wanted & EPOLLONESHOT && item.events_.load(std::memory_order_relaxed) == (t.wanted & order_bits))
+        item.events_.store(t.wanted, std::memory_order_relaxed);
+      relink(item);
+    }
+  }
+  waiters.wake(EPOLLIN);
 }
 
 bool Epoll::any_ready() {
@@ -232,17 +250,32 @@ EpollFile::EpollFile(Kernel& kernel) : AnonymousFile("eventpoll", O_RDWR), epoll
 
 EpollFile::~EpollFile() { epoll_->close(); }
 
-Result<std::vector<EpollEvent>> EpollFile::wait(Task& task, size_t max, Deadline deadline) {
+Result<size_t> EpollFile::wait(Task& task, UserPtr<EpollEvent> to, size_t max, Deadline deadline) {
   std::vector<EpollEvent> events;
+  Epoll::TakenList taken;
   for (;;) {
-    if (epoll_->maybe_ready()) epoll_->collect(task, max, events);
-    if (!events.empty() || deadline.expired()) return events;
+    if (epoll_->maybe_ready()) epoll_->collect(task, max, events, taken);
+    if (!events.empty()) break;
+    if (deadline.expired()) return 0;
     auto waited = task.wait_until(epoll_->waiters, EPOLLIN, deadline, [&] { return epoll_->maybe_ready(); }, true);
     if (waited) continue;
     if (epoll_->maybe_ready()) epoll_->waiters.wake(EPOLLIN);  // the wake was perhaps meant for us
-    if (waited.error() == Errno::TimedOut) return events;
+    if (waited.error() == Errno::TimedOut) return 0;
     return std::unexpected(never_restarted(waited.error()));
   }
+  auto told = task.write_array(to, std::span<EpollEvent const>(events));
+  // (What is told to mapped memory lands when the guest goes on.)
+  if (told && !task.mm()->range_is_mapped(to.address().value, events.size() * sizeof(EpollEvent)))
+    told = task.context().flush();
+  if (told) return events.size();
+  // As far as it goes; the rest stays ready.
+  size_t n = 0;
+  for (; n < events.size(); ++n) {
+    auto at = to.at(n);
+    if (!at || !task.write(*at, events[n]) || !task.context().flush()) break;
+  }
+  epoll_->give_back(std::span(taken).subspan(n));
+  return n != 0 ? Result<size_t>(n) : std::unexpected(told.error());
 }
 
 }  // namespace cofferdam::kernel

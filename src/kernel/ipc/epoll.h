@@ -9,10 +9,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/inlined_vector.h>
 
 #include "base/mutex.h"
 #include "kernel/ipc/anonymous_file.h"
@@ -63,8 +65,16 @@ class Epoll final : public RefCounted {
   Result<void> add(Task&, File& file, int fd, EpollEvent);
   Result<void> modify(Task&, File& file, int fd, EpollEvent);
   Result<void> remove(File& file, int fd);
-  // Appends at most `max` ready events. Does not wait.
-  void collect(Task&, size_t max, std::vector<EpollEvent>& out);
+  // Appends at most `max` ready events, and of whom they are. Does not wait.
+  struct Taken {
+    File* file;
+    int fd;
+    uint32_t wanted;  // before EPOLLONESHOT disarmed it
+  };
+  using TakenList = absl::InlinedVector<Taken, 16>;
+  void collect(Task&, size_t max, std::vector<EpollEvent>& out, TakenList& of);
+  // These could not be told: they are ready again.
+  void give_back(std::span<Taken const>);
   // Is anything ready? For polling an instance.
   bool any_ready();
   bool maybe_ready() const { return ready_count_.load(std::memory_order_acquire) != 0; }
@@ -115,8 +125,8 @@ class EpollFile final : public AnonymousFile {
   WaitQueue* wait_queue() override { return &epoll_->pollers; }
   std::string fdinfo() override { return epoll_->describe(); }
 
-  // epoll_wait(2): waits until there is an event or the deadline passes (an empty list). EINTR.
-  Result<std::vector<EpollEvent>> wait(Task&, size_t max, Deadline);
+  // epoll_wait(2): waits until there is an event or the deadline passes, and gives how many it told. EINTR, EFAULT.
+  Result<size_t> wait(Task&, UserPtr<EpollEvent> to, size_t max, Deadline);
 
  private:
   Ref<Epoll> const epoll_;

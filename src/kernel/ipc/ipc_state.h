@@ -25,6 +25,17 @@ class SocketRegistry {
   std::map<int, std::unique_ptr<SocketFamily>> families_;
 };
 
+// fs.inotify.*: per real user id. What a user has now is counted here.
+struct InotifyLimits {
+  std::atomic<uint32_t> max_queued_events{16384}, max_user_instances{128}, max_user_watches{65536};
+  struct Counts {
+    uint32_t instances = 0, watches = 0;
+  };
+  Guarded<std::map<uint32_t, Counts>> used;
+  // Bytes of all queued events, so that many queues together stay bounded too.
+  std::atomic<uint64_t> queued_bytes{0};
+};
+
 struct IpcState {
   IpcState();
   ~IpcState();
@@ -37,6 +48,9 @@ struct IpcState {
   std::atomic<uint64_t> pipe_pages{0};
   // Files watched by epoll instances (fs.epoll.max_user_watches).
   std::atomic<uint64_t> epoll_watches{0};
+  InotifyLimits inotify;
+  // What all AIO contexts have room for (fs.aio-nr).
+  std::atomic<uint64_t> aio_requests{0};
   // Held while the graph of nested epoll instances changes.
   Mutex epoll_nesting;
 };

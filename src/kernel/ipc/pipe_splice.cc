@@ -46,6 +46,23 @@ Result<size_t> append(Task& task, PipeEnd& end, PipeSegments segments) {
   return n;
 }
 
+// What `get` gives of one pipe's bytes goes into another. Waits before getting: nothing may be held while the task
+// sleeps.
+template <class Get>
+Result<size_t> between_pipes(Task& task, File& from, File& to, size_t count, bool nowait, Get get) {
+  PipeEnd* in = TRY(reading_end(from));
+  PipeEnd* out = TRY(writing_end(to));
+  if (&in->pipe() == &out->pipe()) return fail(Errno::Inval);
+  if (count == 0) return 0;
+  for (;;) {
+    size_t room = TRY(wait_for_room(task, *out, nowait));
+    auto got = get(in->pipe(), std::min({count, room, max_splice_bytes}));
+    if (got) return append(task, *out, std::move(*got));
+    if (nowait || in->nonblocking()) return std::unexpected(got.error());
+    TRY(in->wait_readable(task));
+  }
+}
+
 }  // namespace
 
 Result<size_t> splice_from_pipe(Task& task, File& from, File& to, uint64_t offset, size_t count, bool nowait) {
@@ -71,32 +88,11 @@ Result<size_t> splice_to_pipe(Task& task, File& from, uint64_t offset, File& to,
 }
 
 Result<size_t> splice_pipes(Task& task, File& from, File& to, size_t count, bool nowait) {
-  PipeEnd* in = TRY(reading_end(from));
-  PipeEnd* out = TRY(writing_end(to));
-  if (&in->pipe() == &out->pipe()) return fail(Errno::Inval);
-  if (count == 0) return 0;
-  for (;;) {
-    size_t room = TRY(wait_for_room(task, *out, nowait));
-    // Wait before taking: nothing may be held while the task sleeps.
-    auto taken = in->pipe().take(std::min({count, room, max_splice_bytes}));
-    if (taken) return append(task, *out, std::move(*taken));
-    if (nowait || in->nonblocking()) return std::unexpected(taken.error());
-    TRY(in->wait_readable(task));
-  }
+  return between_pipes(task, from, to, count, nowait, [](Pipe& pipe, size_t n) { return pipe.take(n); });
 }
 
 Result<size_t> tee_pipes(Task& task, File& from, File& to, size_t count, bool nowait) {
-  PipeEnd* in = TRY(reading_end(from));
-  PipeEnd* out = TRY(writing_end(to));
-  if (&in->pipe() == &out->pipe()) return fail(Errno::Inval);
-  if (count == 0) return 0;
-  for (;;) {
-    size_t room = TRY(wait_for_room(task, *out, nowait));
-    auto copies = in->pipe().copy_front(std::min({count, room, max_splice_bytes}));
-    if (copies) return append(task, *out, std::move(*copies));
-    if (nowait || in->nonblocking()) return std::unexpected(copies.error());
-    TRY(in->wait_readable(task));
-  }
+  return between_pipes(task, from, to, count, nowait, [](Pipe& pipe, size_t n) { return pipe.copy_front(n); });
 }
 
 }  // namespace cofferdam::kernel

@@ -205,9 +205,11 @@ class UserSource final : public IoSource {
 
  private:
   Task& task_;
+  std::span<UserSlice const> slices() const { return slices_.empty() ? std::span(&only_, 1) : std::span(slices_); }
+  UserSlice only_;  // where there is no list: most writes have one buffer
   std::vector<UserSlice> slices_;
   size_t index_ = 0;
-  uint64_t offset_ = 0;  // within slices_[index_]
+  uint64_t offset_ = 0;  // within slices()[index_]
 };
 
 }  // namespace cofferdam::kernel

@@ -80,21 +80,23 @@ Result<size_t> UserSink::put_from_host(int host_fd, size_t n, int64_t offset) {
   return done;
 }
 
-UserSource::UserSource(Task& task, UserSlice slice) : task_(task), slices_{slice} {}
+UserSource::UserSource(Task& task, UserSlice slice) : task_(task), only_(slice) {}
 
 UserSource::UserSource(Task& task, std::vector<UserSlice> slices) : task_(task), slices_(std::move(slices)) {}
 
 size_t UserSource::remaining() const {
-  if (index_ >= slices_.size()) return 0;
-  size_t n = slices_[index_].length - offset_;
-  for (size_t i = index_ + 1; i < slices_.size(); ++i) n += slices_[i].length;
+  auto const all = slices();
+  if (index_ >= all.size()) return 0;
+  size_t n = all[index_].length - offset_;
+  for (size_t i = index_ + 1; i < all.size(); ++i) n += all[i].length;
   return n;
 }
 
 Result<size_t> UserSource::get(std::span<std::byte> to) {
+  auto const all = slices();
   size_t done = 0;
-  while (done < to.size() && index_ < slices_.size()) {
-    UserSlice const& slice = slices_[index_];
+  while (done < to.size() && index_ < all.size()) {
+    UserSlice const& slice = all[index_];
     size_t n = std::min<uint64_t>(slice.length - offset_, to.size() - done);
     if (n == 0) {
       ++index_;
@@ -117,9 +119,10 @@ Result<size_t> UserSource::get(std::span<std::byte> to) {
 }
 
 Result<size_t> UserSource::get_to_host(int host_fd, size_t n, int64_t offset) {
+  auto const all = slices();
   size_t done = 0;
-  while (done < n && index_ < slices_.size()) {
-    UserSlice const& slice = slices_[index_];
+  while (done < n && index_ < all.size()) {
+    UserSlice const& slice = all[index_];
     size_t part = std::min<uint64_t>(slice.length - offset_, n - done);
     if (part == 0) {
       ++index_;
@@ -144,7 +147,7 @@ void UserSource::unget(size_t n) {
     if (offset_ == 0) {
       if (index_ == 0) return;
       --index_;
-      offset_ = slices_[index_].length;
+      offset_ = slices()[index_].length;
       continue;
     }
     size_t back = std::min<uint64_t>(n, offset_);

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "kernel/vfs/notify.h"
+
 namespace cofferdam::kernel {
 namespace {
 
@@ -34,6 +36,8 @@ void Dentry::last_ref_dropped() {
   Dentry* dentry = this;
   while (dentry != nullptr) {
     Dentry* parent = dentry->parent_.release();
+    if (dentry->is_unlinked() && dentry->inode_)
+      if (Notifications* n = dentry->inode_->file_system().notifications()) n->dentry_gone(*dentry->inode_);
     delete dentry;
     if (parent == nullptr) return;
     if (parent->ref_count() != 1) {

@@ -145,6 +145,7 @@ class File : public RefCounted {
   Guarded<std::vector<Ref<FileObserver>>> observers_;
   enum class Hold : uint8_t { None, Writer, Executable };
   Hold hold_ = Hold::None;  // on the inode's write count; given back with the file
+  bool noticed_ = false;    // watches were told of the open, and are told of the end
 };
 
 // What open(2) with O_PATH gives: a place, and nothing that can be done with its contents.

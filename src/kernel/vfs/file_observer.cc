@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernel/vfs/file.h"
+#include "kernel/vfs/notify.h"
 
 namespace cofferdam::kernel {
 
@@ -25,6 +26,7 @@ void File::remove_observer(FileObserver const& o) {
 void File::last_ref_dropped() {
   auto observers = observers_.with([](auto& all) { return std::exchange(all, {}); });
   for (auto const& o : observers) o->on_last_reference();
+  if (noticed_) notify(*this, writable() ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
   delete this;
 }
 

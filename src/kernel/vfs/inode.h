@@ -30,6 +30,7 @@ class File;
 class FileSystem;
 class Inode;
 class Mount;
+class Notifications;
 class Task;
 struct Path;
 
@@ -189,6 +190,17 @@ class FileSystem : public RefCounted {
   virtual Result<void> sync() { return {}; }
   // Must each use of a cached dentry ask Inode::revalidate()?
   virtual bool revalidates() const { return false; }
+
+  // Who is to be told of what happens here (notify.h); null where nobody watches.
+  Notifications* notifications() const { return notifications_.load(std::memory_order_relaxed); }
+  void set_notifications(Notifications* n) { notifications_.store(n, std::memory_order_relaxed); }
+  // For Mount: it shows this file system; it does so no longer.
+  void mounted() { mounts_.fetch_add(1, std::memory_order_relaxed); }
+  void unmounted();
+
+ private:
+  std::atomic<Notifications*> notifications_{nullptr};
+  std::atomic<uint32_t> mounts_{0};
 };
 
 }  // namespace cofferdam::kernel

@@ -20,7 +20,10 @@ class MountNamespace;
 class Mount final : public RefCounted {
  public:
   Mount(int id, Ref<FileSystem> fs, Ref<Dentry> root, unsigned long flags)
-      : id_(id), file_system_(std::move(fs)), root_(std::move(root)), flags_(flags) {}
+      : id_(id), file_system_(std::move(fs)), root_(std::move(root)), flags_(flags) {
+    file_system_->mounted();
+  }
+  ~Mount() override { file_system_->unmounted(); }
 
   int id() const { return id_; }
   FileSystem& file_system() const { return *file_system_; }

@@ -181,6 +181,8 @@ Path Vfs::detached_path(Ref<Inode> inode, std::string name) {
   return Path(state_->anonymous_mount, make_ref<Dentry>(std::move(inode), std::move(name)));
 }
 
+Notifications& Vfs::notifications() { return state_->notifications; }
+
 LockWaits& Vfs::lock_waits() { return state_->lock_waits; }
 
 void Vfs::set_fifo_opener(FifoOpener opener) { state_->open_fifo = opener; }

@@ -24,6 +24,7 @@ class Kernel;
 class MountNamespace;
 class LockWaits;
 class MountTree;
+class Notifications;
 class PathWalk;
 class Task;
 struct MountInfo;
@@ -82,6 +83,8 @@ class Vfs {
   Result<Ref<File>> open(Task&, Path const& start, std::string_view path, int flags, mode_t mode, uint64_t resolve = 0);
   // A path that has been looked up already (execve, /proc/PID/fd).
   Result<Ref<File>> open_path(Task&, Path const&, int flags);
+  // As open_path, for the kernel's own use: watches hear of neither the open nor the end.
+  Result<Ref<File>> open_unnoticed(Task&, Path const&, int flags, bool created = false);
   // For execve(2): regular file, not on a noexec mount, executable by the task: EACCES else.
   Result<Ref<File>> open_executable(Task&, Path const& start, std::string_view path, bool follow_last);
 
@@ -132,6 +135,7 @@ class Vfs {
   // The file system of inodes that belong to none (memfd).
   FileSystem& anonymous_file_system();
   LockWaits& lock_waits();
+  Notifications& notifications();
   uint64_t allocate_inode_number();  // for it
   void set_fifo_opener(FifoOpener);
   // Writes back every mounted file system (sync(2)).

@@ -34,6 +34,15 @@ Result<void> check_times(Credentials const& who, Attributes const& a, AttributeC
   return inode.permission(who, may_write);
 }
 
+// What inotify(7) tells of a change (fsnotify_change of Linux).
+uint32_t events_of(AttributeChange const& change) {
+  uint32_t mask = 0;
+  if (change.mode || change.uid || change.gid || (change.accessed && change.modified)) mask |= IN_ATTRIB;
+  if (change.size || (change.modified && !change.accessed)) mask |= IN_MODIFY;
+  if (change.accessed && !change.modified) mask |= IN_ACCESS;
+  return mask;
+}
+
 }  // namespace
 
 Result<void> Vfs::permission(Credentials const& who, Path const& path, int mask) {
@@ -74,9 +83,12 @@ Result<void> Vfs::set_attributes(Task& task, Path const& path, AttributeChange c
     if (!inode.acquire_write()) return fail(Errno::TxtBsy);
     auto done = inode.set_attributes(change, task);
     inode.release_write();
+    if (done) notify(path, events_of(change));
     return done;
   }
-  return inode.set_attributes(change, task);
+  TRY(inode.set_attributes(change, task));
+  notify(path, events_of(change));
+  return {};
 }
 
 Result<void> Vfs::strip_privileges(Task& task, Inode& inode) {
@@ -88,7 +100,9 @@ Result<void> Vfs::strip_privileges(Task& task, Inode& inode) {
   Attributes a = TRY(inode.attributes());
   mode_t kept = without_privileges(a.mode, who.get(), a.gid);
   if (kept == a.mode) return {};
-  return inode.set_attributes({.mode = kept & 07777}, task);
+  TRY(inode.set_attributes({.mode = kept & 07777}, task));
+  notify_inode(inode, IN_ATTRIB);
+  return {};
 }
 
 Result<void> Vfs::access(Task& task, Path const& path, int mask, bool effective) {

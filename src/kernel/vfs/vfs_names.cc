@@ -21,7 +21,21 @@ Result<void> make_name(Vfs::State& state, Task& task, ParentLookup const& at, bo
   TRY(may_create(task, at.parent));
   Ref<Inode> made = TRY(make(parent));
   state.dentries.replace(at.parent.dentry, at.name, std::move(made));
+  notify_name(parent, IN_CREATE, at.name, directory);
   return {};
+}
+
+// After a name was removed: tells it. `child` is the caller's reference to what it named: without other users of it the
+// watches of the inode end first, as on Linux. The inode itself is let go of later.
+void tell_removed(Inode& parent, std::string_view name, Ref<Dentry>& child, Ref<Inode>& inode) {
+  Notifications* n = parent.file_system().notifications();
+  if (n == nullptr) return;
+  inode = child->inode_ref();
+  bool const is_directory = child->is_directory();
+  if (!is_directory) n->on(*inode, {.mask = IN_ATTRIB});
+  n->name_removed(*inode);
+  child = {};
+  notify_name(parent, IN_DELETE, name, is_directory);
 }
 
 }  // namespace
@@ -100,6 +114,7 @@ Result<void> Vfs::link(Task& task, Path const& old_path, Path const& new_start, 
     if (old_path.mount != at.parent.mount) return fail(Errno::XDev);
     if (S_ISDIR(target->type())) return fail(Errno::Perm);
     TRY(parent.link(at.name, *target));
+    notify_inode(*target, IN_ATTRIB);
     return target;
   });
 }
@@ -109,6 +124,7 @@ Result<void> Vfs::unlink(Task& task, Path const& start, std::string_view path) {
   if (at.last_is_special) return fail(Errno::IsDir);
   Inode& parent = *at.parent.dentry->inode();
   Ref<Dentry> child;  // released after the lock: it may be the last reference to a large file
+  Ref<Inode> inode;
   WriteLock lock(parent.directory_lock());
   child = TRY(state_->child_locked(at.parent.dentry, at.name));
   if (child->is_negative()) return fail(Errno::NoEnt);
@@ -119,6 +135,7 @@ Result<void> Vfs::unlink(Task& task, Path const& start, std::string_view path) {
   TRY(parent.unlink(at.name, *child->inode()));
   child->inode()->on_name_removed(parent, at.name);
   state_->dentries.remove(*child, true);
+  tell_removed(parent, at.name, child, inode);
   return {};
 }
 
@@ -127,6 +144,7 @@ Result<void> Vfs::rmdir(Task& task, Path const& start, std::string_view path) {
   if (at.last_is_special) return fail(at.name == "." ? Errno::Inval : at.name == ".." ? Errno::NotEmpty : Errno::Busy);
   Inode& parent = *at.parent.dentry->inode();
   Ref<Dentry> child;
+  Ref<Inode> inode;
   WriteLock lock(parent.directory_lock());
   child = TRY(state_->child_locked(at.parent.dentry, at.name));
   if (child->is_negative()) return fail(Errno::NoEnt);
@@ -134,11 +152,14 @@ Result<void> Vfs::rmdir(Task& task, Path const& start, std::string_view path) {
   TRY(may_remove(task, at.parent, victim));
   if (!child->is_directory()) return fail(Errno::NotDir);
   if (child->is_mountpoint()) return fail(Errno::Busy);
-  WriteLock victim_lock(victim.directory_lock());
-  TRY(parent.rmdir(at.name, victim));
-  victim.set_removed();
+  {
+    WriteLock victim_lock(victim.directory_lock());
+    TRY(parent.rmdir(at.name, victim));
+    victim.set_removed();
+  }
   victim.on_name_removed(parent, at.name);
   state_->dentries.remove(*child, true);
+  tell_removed(parent, at.name, child, inode);
   return {};
 }
 

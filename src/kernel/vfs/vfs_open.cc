@@ -52,6 +52,15 @@ Result<Ref<File>> Vfs::open_checked(Task& task, Path const& path, int flags, boo
     if ((flags & O_DIRECTORY) && !path.dentry->is_directory()) return fail(Errno::NotDir);
     return Ref<File>(make_ref<PathFile>(path, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)));
   }
+  auto file = open_unnoticed(task, path, flags, created);
+  if (!file) return file;
+  (*file)->noticed_ = true;
+  notify(path, IN_OPEN);
+  if ((flags & O_TRUNC) && !created && S_ISREG(path.dentry->inode()->type())) notify(path, IN_MODIFY);
+  return file;
+}
+
+Result<Ref<File>> Vfs::open_unnoticed(Task& task, Path const& path, int flags, bool created) {
   TRY(check_open(*this, task, path, flags, created));
   Inode& inode = *path.dentry->inode();
   mode_t type = inode.type();
@@ -96,6 +105,7 @@ Result<Ref<File>> Vfs::open_or_create(Task& task, PathWalk& walk, ParentLookup c
       TRY(may_create(task, at.parent));
       auto inode = TRY(directory.create(at.name, new_inode(task, directory, S_IFREG | (mode & 07777))));
       Ref<Dentry> made = state_->dentries.replace(at.parent.dentry, at.name, std::move(inode));
+      notify_name(directory, IN_CREATE, at.name, false);
       return open_checked(task, Path(at.parent.mount, std::move(made)), flags, true);
     }
   }
@@ -156,6 +166,9 @@ Result<Ref<File>> Vfs::open_executable(Task& task, Path const& start, std::strin
     inode.allow_write();
   else
     (*file)->hold_ = File::Hold::Executable;
+  if (!file) return file;
+  (*file)->noticed_ = true;
+  notify(found, IN_OPEN);
   return file;
 }
 

@@ -87,6 +87,20 @@ Result<void> check_rights(Task& task, ParentLookup const& from, ParentLookup con
   return {};
 }
 
+// `replaced`: what had the new name before, if anything.
+void tell_moved(ParentLookup const& from, ParentLookup const& to, Inode& moved, Inode* replaced) {
+  Inode& old_directory = *from.parent.dentry->inode();
+  Notifications* n = old_directory.file_system().notifications();
+  if (n == nullptr) return;
+  uint32_t const cookie = n->next_cookie();
+  bool const is_directory = S_ISDIR(moved.type());
+  notify_name(old_directory, IN_MOVED_FROM, from.name, is_directory, cookie);
+  notify_name(*to.parent.dentry->inode(), IN_MOVED_TO, to.name, is_directory, cookie);
+  if (replaced != nullptr && !S_ISDIR(replaced->type())) n->on(*replaced, {.mask = IN_ATTRIB});
+  n->on(moved, {.mask = IN_MOVE_SELF});
+  if (replaced != nullptr) n->name_removed(*replaced);
+}
+
 }  // namespace
 
 Result<void> Vfs::rename(Task& task, Path const& old_start, std::string_view old_path, Path const& new_start,
@@ -135,6 +149,8 @@ Result<void> Vfs::rename(Task& task, Path const& old_start, std::string_view old
     state_->dentries.exchange(*old_dentry, *new_dentry);
   else
     state_->dentries.move(*old_dentry, to.parent.dentry, to.name);
+  tell_moved(from, to, moved, mode == RenameMode::Exchange ? nullptr : new_dentry->inode());
+  if (mode == RenameMode::Exchange) tell_moved(to, from, *new_dentry->inode(), nullptr);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/locks.h"
 #include "kernel/vfs/mount.h"
+#include "kernel/vfs/notify.h"
 #include "kernel/vfs/vfs.h"
 
 namespace cofferdam::kernel {
@@ -51,6 +52,7 @@ class MountTree {
 
 struct Vfs::State {
   DentryCache dentries{max_cached_dentries};
+  Notifications notifications{dentries};
   MountTree mounts;
   Mutex rename_lock;  // renames between directories; before all directory locks
   std::atomic<uint64_t> next_device{1}, next_inode{1};

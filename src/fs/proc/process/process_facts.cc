@@ -3,6 +3,7 @@
 #include "kernel/kernel.h"
 #include "kernel/task/task_access.h"
 #include "kernel/terminal.h"
+#include "kernel/time/cpu_time.h"
 
 namespace cofferdam::fs::proc {
 
@@ -61,7 +62,9 @@ ProcessFacts gather_facts(Task& target, bool as_thread) {
     facts.priority = own.scheduling_priority;
     facts.affinity = own.affinity;
   }
-  if (mm) {  // the platform's account of a living address space has its ended threads in it
+  if (as_thread) {
+    facts.usage = usage_of(target);
+  } else if (mm) {  // the platform's account of a living address space has its ended threads in it
     facts.usage = {};
     facts.usage.add(mm->address_space().usage());
   }
