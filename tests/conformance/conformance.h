@@ -5,8 +5,8 @@
 //
 // Each file is a program of its own with main() from here. A case runs in a child process with a process group, a
 // time-out and, in programs that define CONFORMANCE_FILES before including this, an empty working directory of its
-// own (below $CONFORMANCE_DIRECTORY, else /tmp). The first EXPECT that does not hold ends its case. Output is TAP; `--list`, `--filter TEXT` and `--from N`
-// choose.
+// own (below $CONFORMANCE_DIRECTORY, else /tmp). The first EXPECT that does not hold ends its case. Output is TAP;
+// `--list`, `--filter TEXT` and `--from N` choose.
 //
 // The harness itself uses as little of the system as it can: fork, waitpid, nanosleep, clock_gettime, write, kill.
 #pragma once

@@ -31,6 +31,13 @@ Ref<Inode> OverlayFileSystem::root() {
 Result<struct statfs> OverlayFileSystem::statfs() {
   auto s = TRY(options_.upper->statfs());
   s.f_type = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
+  // What is free is the upper's; what the lowers hold counts as used.
+  for (auto const& lower : options_.lowers)
+    if (auto l = lower->statfs(); l && s.f_bsize > 0) {
+      auto const block = static_cast<uint64_t>(l->f_frsize != 0 ? l->f_frsize : l->f_bsize);
+      s.f_blocks += (l->f_blocks - l->f_bfree) * block / static_cast<uint64_t>(s.f_bsize);
+      s.f_files += l->f_files - l->f_ffree;
+    }
   return s;
 }
 

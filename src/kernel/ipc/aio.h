@@ -64,7 +64,11 @@ class AioContext final : public RefCounted {
 class AioRing final : public File {
  public:
   explicit AioRing(Ref<AioContext> context) : File(Path(), O_RDWR), context_(std::move(context)) {}
-  Result<MapTarget> map(Task&, MapRequest const&) override { return MapTarget{.backing = context_}; }
+  Result<MapTarget> map(Task&, MapRequest const&) override {
+    MapTarget target;  // plain memory of the process's own
+    target.backing = context_;
+    return target;
+  }
 
  private:
   Ref<AioContext> const context_;

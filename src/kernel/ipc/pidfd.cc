@@ -1,4 +1,5 @@
 #include "kernel/ipc/pidfd.h"
+#include "kernel/vfs/pseudo_fs.h"
 
 #include <fmt/core.h>
 
@@ -31,6 +32,12 @@ Ref<File> make_pidfd(Ref<ThreadGroup> group, int flags) { return make_ref<PidFil
 Ref<ThreadGroup> group_of(File& f) {
   auto* pidfd = dynamic_cast<PidFile*>(&f);
   return pidfd ? pidfd->group() : Ref<ThreadGroup>();
+}
+
+Ref<ThreadGroup> group_to_signal(File& f) {
+  if (auto group = group_of(f)) return group;
+  auto* inode = dynamic_cast<PseudoInode*>(f.inode());
+  return inode ? inode->process() : Ref<ThreadGroup>();
 }
 
 }  // namespace cofferdam::kernel

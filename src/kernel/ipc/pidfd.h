@@ -12,5 +12,7 @@ namespace cofferdam::kernel {
 Ref<File> make_pidfd(Ref<ThreadGroup>, int flags = 0);
 // Null when the file is no pidfd.
 Ref<ThreadGroup> group_of(File&);
+// The same, and that of an open directory /proc/PID: for pidfd_send_signal(2).
+Ref<ThreadGroup> group_to_signal(File&);
 
 }  // namespace cofferdam::kernel

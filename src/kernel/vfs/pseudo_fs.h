@@ -21,6 +21,7 @@
 namespace cofferdam::kernel {
 
 class Kernel;
+class ThreadGroup;
 
 class PseudoFileSystem : public FileSystem {
  public:
@@ -48,6 +49,8 @@ class PseudoInode : public Inode {
   // Truncation and times are accepted (shells write with O_TRUNC) and change nothing; the rest is EPERM.
   Result<void> set_attributes(AttributeChange const&, Task&) override;
   bool cache_negative() const override { return false; }
+  // /proc/PID: the process that the directory is of, which pidfd_send_signal(2) takes as well. Null: none (any more).
+  virtual Ref<ThreadGroup> process() { return {}; }
 
  protected:
   // Who owns it; root by default.

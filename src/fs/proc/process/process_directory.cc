@@ -119,6 +119,11 @@ class ProcessDirectory final : public TargetInode<PseudoDirectory> {
  public:
   using TargetInode::TargetInode;
 
+  Ref<ThreadGroup> process() override {
+    auto found = target().as_thread ? Result<Ref<Task>>(fail(Errno::BadF)) : find();
+    return found ? Ref<ThreadGroup>(&(*found)->thread_group()) : Ref<ThreadGroup>();
+  }
+
   uint64_t subdirectories() const override {
     uint64_t n = 0;
     for (Entry const& e : entries) n += belongs(e, target()) && S_ISDIR(e.mode);
