@@ -27,6 +27,10 @@ Result<int> open_at(Task& task, Fd directory, UserCString path, int flags, mode_
   if (flags & O_PATH) flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   auto at = TRY(path_argument(task, directory, path));
   if (at.text.empty()) return fail(Errno::NoEnt);
+  if ((resolve & RESOLVE_IN_ROOT) && at.text.starts_with('/')) {  // the directory is what / means
+    at.start = TRY(task.kernel().vfs().start_of(task, directory.value, {}));
+    if (!at.start.dentry || !at.start.dentry->is_directory()) return fail(Errno::NotDir);
+  }
   auto file = TRY(task.kernel().vfs().open(task, at.start, at.text, flags, mode, resolve));
   return task.files()->install(std::move(file), flags & O_CLOEXEC, descriptor_limit(task));
 }

@@ -72,7 +72,10 @@ struct statx to_statx(Attributes const& a, Mount const* mount) {
 struct Target {
   Attributes attributes;
   Ref<Mount> mount;
+  bool is_mount_root = false;
 };
+
+bool is_mount_root(Path const& p) { return p.mount && p.dentry == p.mount->root(); }
 
 Result<Target> target_of(Task& task, Fd directory, UserCString path, int flags) {
   bool of_descriptor = (flags & AT_EMPTY_PATH) && directory.value != AT_FDCWD;
@@ -80,10 +83,10 @@ Result<Target> target_of(Task& task, Fd directory, UserCString path, int flags) 
   if (path || !of_descriptor) text = TRY(task.read_path(path));
   if (of_descriptor && text.empty()) {
     auto file = TRY(task.files()->get(directory.value, true));
-    return Target{TRY(file->attributes()), file->path().mount};
+    return Target{TRY(file->attributes()), file->path().mount, is_mount_root(file->path())};
   }
   auto found = TRY(lookup_text(task, directory, text, !(flags & AT_SYMLINK_NOFOLLOW), flags & AT_EMPTY_PATH));
-  return Target{TRY(task.kernel().vfs().attributes(found)), found.mount};
+  return Target{TRY(task.kernel().vfs().attributes(found)), found.mount, is_mount_root(found)};
 }
 
 Result<void> stat_at(Task& task, Fd directory, UserCString path, UserPtr<struct stat> out, int flags) {
@@ -128,6 +131,8 @@ Result<void> sys_statx(Task& task, Fd directory, UserCString path, int32_t flags
   if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | sync_type)) return fail(Errno::Inval);
   auto target = TRY(target_of(task, directory, path, flags));
   struct statx s = to_statx(target.attributes, target.mount.get());
+  s.stx_attributes_mask = STATX_ATTR_MOUNT_ROOT | STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND;
+  if (target.is_mount_root) s.stx_attributes |= STATX_ATTR_MOUNT_ROOT;
   return task.copy_out(out, std::as_bytes(std::span(&s, 1)));
 }
 

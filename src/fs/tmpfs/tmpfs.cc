@@ -112,6 +112,8 @@ kernel::FileSystemType file_system_type() {
 TmpfsFileSystem::TmpfsFileSystem(kernel::Kernel& kernel, Options const& options)
     : kernel_(kernel),
       options_(options),
+      size_(options.size),
+      inodes_wanted_(options.inodes),
       device_(kernel.vfs().allocate_device()),
       pages_(make_ref<kernel::PageBudget>((options.size ? options.size : memory_of(kernel) / 2) / page)) {
   unclaimed_root_ =
@@ -130,8 +132,7 @@ Ref<Inode> TmpfsFileSystem::root() {
 }
 
 Result<Ref<TmpfsInode>> TmpfsFileSystem::make_inode(NewInode const& fresh) {
-  uint64_t limit = options_.inodes ? options_.inodes : std::min(most_inodes, memory_of(kernel_) / 2 / page);
-  if (inodes_.fetch_add(1, std::memory_order_relaxed) >= limit) {
+  if (inodes_.fetch_add(1, std::memory_order_relaxed) >= inode_limit()) {
     inodes_.fetch_sub(1, std::memory_order_relaxed);
     return fail(Errno::NoSpc);
   }
@@ -141,23 +142,40 @@ Result<Ref<TmpfsInode>> TmpfsFileSystem::make_inode(NewInode const& fresh) {
   return inode;
 }
 
+uint64_t TmpfsFileSystem::inode_limit() const {
+  uint64_t const wanted = inodes_wanted_.load(std::memory_order_relaxed);
+  return wanted != 0 ? wanted : std::min(most_inodes, memory_of(kernel_) / 2 / page);
+}
+
+Result<void> TmpfsFileSystem::reconfigure(std::string_view data) {
+  Options now = options_;
+  now.size = size_;
+  now.inodes = inodes_wanted_;
+  now = TRY(parse_options(kernel_, data, now));
+  if (now.size != 0 && now.size / page < pages_->used()) return fail(Errno::Inval);
+  if (now.inodes != 0 && now.inodes < inodes_.load()) return fail(Errno::Inval);
+  if (now.size != 0) pages_->set_limit(now.size / page);
+  size_ = now.size;
+  inodes_wanted_ = now.inodes;
+  return {};
+}
+
 Result<struct statfs> TmpfsFileSystem::statfs() {
   struct statfs s{};
-  uint64_t inode_limit = options_.inodes ? options_.inodes : std::min(most_inodes, memory_of(kernel_) / 2 / page);
   s.f_type = 0x01021994;
   s.f_bsize = s.f_frsize = page;
   s.f_blocks = pages_->limit();
   s.f_bfree = s.f_bavail = pages_->limit() - std::min(pages_->used(), pages_->limit());
-  s.f_files = inode_limit;
-  s.f_ffree = inode_limit - std::min(inodes_.load(), inode_limit);
+  s.f_files = inode_limit();
+  s.f_ffree = s.f_files - std::min<uint64_t>(inodes_.load(), s.f_files);
   s.f_namelen = 255;
   return s;
 }
 
 std::string TmpfsFileSystem::mount_options() const {
   std::string text;
-  if (options_.size) text += ",size=" + std::to_string(options_.size / 1024) + "k";
-  if (options_.inodes) text += ",nr_inodes=" + std::to_string(options_.inodes);
+  if (uint64_t size = size_) text += ",size=" + std::to_string(size / 1024) + "k";
+  if (uint64_t inodes = inodes_wanted_) text += ",nr_inodes=" + std::to_string(inodes);
   if (options_.mode != 01777) {
     char mode[16];
     std::snprintf(mode, sizeof mode, ",mode=%o", options_.mode);

@@ -29,6 +29,8 @@ class TmpfsFileSystem final : public FileSystem {
   Ref<Inode> root() override;
   uint64_t device() const override { return device_; }
   std::string mount_options() const override;
+  // Another size or number of inodes; EINVAL when more is in use.
+  Result<void> reconfigure(std::string_view options) override;
 
   // ENOSPC when there may be no more inodes.
   Result<Ref<TmpfsInode>> make_inode(NewInode const&);
@@ -39,7 +41,9 @@ class TmpfsFileSystem final : public FileSystem {
  private:
   friend class TmpfsInode;
   kernel::Kernel& kernel_;
-  Options const options_;
+  uint64_t inode_limit() const;
+  Options const options_;  // size and inodes as they were at first
+  std::atomic<uint64_t> size_, inodes_wanted_;
   uint64_t const device_;
   Ref<kernel::PageBudget> pages_;
   Ref<TmpfsInode> unclaimed_root_;  // until root() is first asked: an inode holds its file system, not the reverse

@@ -160,6 +160,10 @@ class Inode : public RefCounted {
   bool removed() const { return removed_.load(std::memory_order_relaxed); }
   void set_removed() { removed_.store(true, std::memory_order_relaxed); }
 
+  // A file without a name that may be given one (O_TMPFILE without O_EXCL).
+  bool linkable() const { return linkable_.load(std::memory_order_relaxed); }
+  void set_linkable() { linkable_.store(true, std::memory_order_relaxed); }
+
   // Writers against executions (ETXTBSY): as i_writecount of Linux.
   bool acquire_write();
   void release_write() { write_count_.fetch_sub(1, std::memory_order_relaxed); }
@@ -176,7 +180,7 @@ class Inode : public RefCounted {
   std::atomic<SharedMutex*> directory_lock_{nullptr};
   std::atomic<uint32_t> mode_hint_{0};
   std::atomic<int32_t> write_count_{0};
-  std::atomic<bool> removed_{false};
+  std::atomic<bool> removed_{false}, linkable_{false};
 };
 
 class FileSystem : public RefCounted {
@@ -188,6 +192,8 @@ class FileSystem : public RefCounted {
   virtual std::string mount_options() const { return {}; }  // beyond the mount's own, for /proc/mounts
   virtual std::string source() const { return std::string(type_name()); }
   virtual Result<void> sync() { return {}; }
+  // mount(2) with MS_REMOUNT: other options than the mount's own. The default has none.
+  virtual Result<void> reconfigure(std::string_view /*options*/) { return {}; }
   // Must each use of a cached dentry ask Inode::revalidate()?
   virtual bool revalidates() const { return false; }
 

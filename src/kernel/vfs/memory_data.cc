@@ -33,7 +33,7 @@ uint64_t window_for(uint64_t size) {
 bool PageBudget::charge(uint64_t pages) {
   uint64_t used = used_.load(std::memory_order_relaxed);
   do {
-    if (pages > limit_ - std::min(used, limit_)) return false;
+    if (uint64_t const most = limit(); pages > most - std::min(used, most)) return false;
   } while (!used_.compare_exchange_weak(used, used + pages, std::memory_order_relaxed));
   return true;
 }
@@ -81,6 +81,20 @@ uint64_t MemoryData::charge(uint64_t begin, uint64_t end) {
   base->second = at;
   if (base->first == at) pages_.erase(base);
   return std::min(end, at * page);
+}
+
+uint64_t MemoryData::missing_pages(uint64_t begin, uint64_t end) const {
+  uint64_t at = page_of(begin), missing = 0;
+  uint64_t const behind = page_behind(end);
+  auto it = pages_.upper_bound(at);
+  if (it != pages_.begin()) at = std::max(at, std::prev(it)->second);
+  for (; at < behind; ++it) {
+    uint64_t const next = it == pages_.end() ? behind : std::min(it->first, behind);
+    if (next > at) missing += next - at;
+    if (it == pages_.end()) break;
+    at = std::max(at, it->second);
+  }
+  return missing;
 }
 
 void MemoryData::discharge(uint64_t begin_page, uint64_t end_page) {
@@ -253,6 +267,8 @@ Result<void> MemoryData::allocate(int mode, uint64_t offset, uint64_t length) {
   }
   if (end > max_size) return fail(Errno::FBig);
   if ((sealed & F_SEAL_GROW) && end > size) return fail(Errno::Perm);
+  // All or nothing.
+  if (budget_ && budget_->used() + missing_pages(offset, end) > budget_->limit()) return fail(Errno::NoSpc);
   TRY(grow_window(end));
   if (charge(offset, end) < end) return fail(Errno::NoSpc);
   if (!(mode & FALLOC_FL_KEEP_SIZE) && end > size) {

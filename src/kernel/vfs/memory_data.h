@@ -25,11 +25,12 @@ class PageBudget final : public RefCounted {
   explicit PageBudget(uint64_t limit) : limit_(limit) {}
   bool charge(uint64_t pages);
   void release(uint64_t pages) { used_.fetch_sub(pages, std::memory_order_relaxed); }
-  uint64_t limit() const { return limit_; }
+  uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  void set_limit(uint64_t pages) { limit_.store(pages, std::memory_order_relaxed); }
   uint64_t used() const { return used_.load(std::memory_order_relaxed); }
 
  private:
-  uint64_t const limit_;
+  std::atomic<uint64_t> limit_;
   std::atomic<uint64_t> used_{0};
 };
 
@@ -74,6 +75,7 @@ class MemoryData {
   bool is_mapped() const REQUIRES(lock_);
   // Charges pages of the byte range; gives up to which byte there is room.
   uint64_t charge(uint64_t begin, uint64_t end) REQUIRES(lock_);
+  uint64_t missing_pages(uint64_t begin, uint64_t end) const REQUIRES(lock_);
   void discharge(uint64_t begin_page, uint64_t end_page) REQUIRES(lock_);
   void zero(uint64_t begin, uint64_t end) REQUIRES(lock_);
   void punch(uint64_t begin, uint64_t end) REQUIRES(lock_);

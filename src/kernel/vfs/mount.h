@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,15 @@ class Mount final : public RefCounted {
   bool nosuid() const { return flags() & MS_NOSUID; }
   bool nodev() const { return flags() & MS_NODEV; }
   bool noexec() const { return flags() & MS_NOEXEC; }
+  // What mount(2) named as its source; of the file system's own where it named none.
+  std::string source() const { return source_ ? *source_ : file_system_->source(); }
+  // MNT_EXPIRE: was it marked already? It is now.
+  bool mark_expired() { return expired_.exchange(true, std::memory_order_relaxed); }
+  // Propagation (mount_namespaces(7)), under the tree lock: peers have the same group, a slave has its master's.
+  // 0: none.
+  int peer_group() const { return peer_group_; }
+  int master_group() const { return master_group_; }
+  bool unbindable() const { return unbindable_; }
   // Under the tree lock. Null for a namespace's root and for what is not attached.
   Mount* parent() const { return parent_.get(); }
   Dentry* mountpoint() const { return mountpoint_.get(); }
@@ -43,11 +53,16 @@ class Mount final : public RefCounted {
 
  private:
   friend class MountTree;
+  friend class Vfs;
   int const id_;
   Ref<FileSystem> file_system_;
   Ref<Dentry> root_;
   std::atomic<unsigned long> flags_;
+  std::atomic<bool> expired_{false};
+  std::optional<std::string> source_;  // set before it is attached
   // Tree lock.
+  int peer_group_ = 0, master_group_ = 0;
+  bool unbindable_ = false;
   Ref<Mount> parent_;  // null: a namespace's root, or not attached
   Ref<Dentry> mountpoint_;
   MountNamespace* attached_to_ = nullptr;
@@ -70,7 +85,9 @@ class MountNamespace {
 struct MountInfo {
   Ref<Mount> mount;
   int parent_id = 0;  // its own id for the root
-  Path mountpoint;    // where it stands, in its parent; the mount's own root for the namespace's root
+  int peer_group = 0, master_group = 0;
+  bool unbindable = false;
+  Path mountpoint;  // where it stands, in its parent; the mount's own root for the namespace's root
 };
 
 }  // namespace cofferdam::kernel

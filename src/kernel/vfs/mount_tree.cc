@@ -31,6 +31,8 @@ void MountTree::detach(Mount& mount, std::vector<Ref<RefCounted>>& dropped) {
     dropped.emplace_back(std::exchange(mount.parent_, {}));
     dropped.emplace_back(std::exchange(mount.mountpoint_, {}));
   }
+  leave_group(mount);
+  mount.master_group_ = 0;
   if (mount.attached_to_ != nullptr) {
     auto& all = mount.attached_to_->mounts_;
     auto it = std::find(all.begin(), all.end(), &mount);

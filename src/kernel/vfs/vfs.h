@@ -112,7 +112,8 @@ class Vfs {
   Result<void> pivot_root(Task&, Path const& new_root, Path const& put_old);
 
   // Puts a file system at a path before the first task runs (the container's own mounts). flags: MS_RDONLY, MS_NOSUID…
-  Result<Ref<Mount>> attach(MountNamespace&, Ref<FileSystem>, std::optional<Path> const& at, unsigned long flags);
+  Result<Ref<Mount>> attach(MountNamespace&, Ref<FileSystem>, std::optional<Path> const& at, unsigned long flags,
+                            std::optional<std::string> source = {});
 
   // For the assembly, before tasks run: the place of an absolute path in the namespace, symlinks followed within it.
   Result<Path> resolve(MountNamespace&, std::string_view path);
@@ -152,6 +153,7 @@ class Vfs {
   Result<Ref<File>> open_temporary(Task&, Path const& directory, int flags, mode_t mode);
   Result<void> mount_bind(Path const& source, Path const& target, bool recursive);
   Result<void> mount_move(Path const& source, Path const& target);
+  Result<void> propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped);
   Kernel& kernel_;
   std::unique_ptr<State> state_;
 };

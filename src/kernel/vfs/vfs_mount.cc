@@ -24,16 +24,29 @@ bool is_root_of_mount(Path const& p) { return p.dentry == p.mount->root(); }
 }  // namespace
 
 Result<Ref<Mount>> Vfs::attach(MountNamespace& ns, Ref<FileSystem> fs, std::optional<Path> const& at,
-                               unsigned long flags) {
+                               unsigned long flags, std::optional<std::string> source) {
   Ref<Inode> root = fs->root();
   if (!root) return fail(Errno::Inval);
   auto mount = state_->mounts.create(std::move(fs), make_ref<Dentry>(std::move(root)), mount_flags(flags));
+  mount->source_ = std::move(source);
+  std::vector<Ref<RefCounted>> dropped;
   WriteLock lock(state_->dentries.lock());
-  if (!at)
+  if (!at) {
     state_->mounts.attach_root(ns, mount);
-  else
-    state_->mounts.attach(ns, mount, *at);
+    return mount;
+  }
+  state_->mounts.attach(ns, mount, *at);
+  TRY(propagate(*mount, dropped));
   return mount;
+}
+
+// What was just attached appears wherever its place is propagated to; where that is too much it is taken off again.
+Result<void> Vfs::propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped) {
+  size_t const have = state_->mounts.mounts_of(*top.attached_to()).size();
+  if (have <= max_mounts && state_->mounts.propagate_attach(top, max_mounts - have)) return {};
+  auto tree = state_->mounts.subtree(top);
+  for (auto it = tree.rbegin(); it != tree.rend(); ++it) state_->mounts.detach(**it, dropped);
+  return fail(Errno::NoSpc);
 }
 
 Path Vfs::root_of(MountNamespace& ns) {
@@ -58,6 +71,9 @@ std::vector<MountInfo> Vfs::mounts(MountNamespace& ns) {
       info.parent_id = m->id();
       info.mountpoint = Path(m, m->root());
     }
+    info.peer_group = m->peer_group();
+    info.master_group = m->master_group();
+    info.unbindable = m->unbindable();
     found.push_back(std::move(info));
   }
   return found;
@@ -69,12 +85,14 @@ void Vfs::sync_all(MountNamespace& ns) {
 
 Result<void> Vfs::mount_bind(Path const& source, Path const& target, bool recursive) {
   if (source.dentry->is_directory() != target.dentry->is_directory()) return fail(Errno::NotDir);
+  std::vector<Ref<RefCounted>> dropped;
   WriteLock lock(state_->dentries.lock());
+  if (source.mount->unbindable()) return fail(Errno::Inval);
   MountNamespace* ns = target.mount->attached_to();
   if (ns == nullptr) return fail(Errno::Inval);
   auto copies = recursive ? state_->mounts.subtree(*source.mount) : std::vector<Ref<Mount>>{};
   if (state_->mounts.mounts_of(*ns).size() + copies.size() >= max_mounts) return fail(Errno::NoSpc);
-  auto top = state_->mounts.create(source.mount->file_system_ref(), source.dentry, source.mount->flags());
+  auto top = state_->mounts.copy(*source.mount, source.dentry);
   std::vector<std::pair<Mount*, Ref<Mount>>> made{{source.mount.get(), top}};
   state_->mounts.attach(*ns, top, target);
   for (auto& m : copies) {
@@ -83,12 +101,12 @@ Result<void> Vfs::mount_bind(Path const& source, Path const& target, bool recurs
     bool below = m->parent() != source.mount.get();
     for (Dentry const* d = m->mountpoint(); d != nullptr && !below; d = d->parent()) below = d == source.dentry.get();
     auto parent = std::find_if(made.begin(), made.end(), [&](auto& pair) { return pair.first == m->parent(); });
-    if (!below || parent == made.end()) continue;
-    auto copy = state_->mounts.create(m->file_system_ref(), m->root(), m->flags());
+    if (!below || parent == made.end() || m->unbindable()) continue;
+    auto copy = state_->mounts.copy(*m, m->root());
     state_->mounts.attach(*ns, copy, Path(parent->second, Ref<Dentry>(m->mountpoint())));
     made.emplace_back(m.get(), copy);
   }
-  return {};
+  return propagate(*top, dropped);
 }
 
 Result<void> Vfs::mount_move(Path const& source, Path const& target) {
@@ -98,9 +116,10 @@ Result<void> Vfs::mount_move(Path const& source, Path const& target) {
   WriteLock lock(state_->dentries.lock());
   if (source.mount->parent() == nullptr || target.mount->attached_to() != source.mount->attached_to())
     return fail(Errno::Inval);
+  if (source.mount->parent()->peer_group() != 0) return fail(Errno::Inval);
   if (MountTree::is_below(target.mount.get(), source.mount.get())) return fail(Errno::Loop);
   state_->mounts.move(*source.mount, target, dropped);
-  return {};
+  return propagate(*source.mount, dropped);
 }
 
 Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target, std::string_view type,
@@ -109,6 +128,7 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
   if ((flags & MS_MGC_MSK) == MS_MGC_VAL) flags &= ~static_cast<unsigned long>(MS_MGC_MSK);
   if (flags & MS_REMOUNT) {
     if (!is_root_of_mount(target)) return fail(Errno::Inval);
+    if (!(flags & MS_BIND)) TRY(target.mount->file_system().reconfigure(data));
     target.mount->set_flags(mount_flags(flags));
     return {};
   }
@@ -118,9 +138,11 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
     return flags & MS_BIND ? mount_bind(from, target, (flags & MS_REC) != 0) : mount_move(from, target);
   }
   if (flags & propagation) {
-    // One namespace, so nothing receives what would be propagated; a tree of peers by bind mounts is not kept.
-    if (__builtin_popcountl(flags & propagation) != 1) return fail(Errno::Inval);
-    return is_root_of_mount(target) ? Result<void>{} : fail(Errno::Inval);
+    if (__builtin_popcountl(flags & propagation) != 1 || !is_root_of_mount(target)) return fail(Errno::Inval);
+    WriteLock lock(state_->dentries.lock());
+    auto const mounts = flags & MS_REC ? state_->mounts.subtree(*target.mount) : std::vector{target.mount};
+    for (auto& m : mounts) state_->mounts.set_propagation(*m, flags & propagation);
+    return {};
   }
   FileSystemType const* known = kernel_.file_system_type(type);
   if (known == nullptr || !known->user_mountable) return fail(Errno::NoDev);
@@ -133,7 +155,7 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
     if (ns == nullptr) return fail(Errno::Inval);
     if (state_->mounts.mounts_of(*ns).size() >= max_mounts) return fail(Errno::NoSpc);
   }
-  TRY(attach(*ns, std::move(fs), target, flags));
+  TRY(attach(*ns, std::move(fs), target, flags, std::string(source)));
   return {};
 }
 
@@ -152,11 +174,13 @@ Result<void> Vfs::unmount(Task& task, Path const& target, int flags) {
     if (state_->mounts.has_children(mount)) return fail(Errno::Busy);
     // The namespace, `target` and the caller's copy of it: more means open files, working directories or roots.
     if (mount.ref_count() > 2) return fail(Errno::Busy);
-    if (flags & MNT_EXPIRE) return fail(Errno::Again);
+    if ((flags & MNT_EXPIRE) && !mount.mark_expired()) return fail(Errno::Again);
+    state_->mounts.propagate_detach(mount, dropped);
     state_->mounts.detach(mount, dropped);
     return {};
   }
   auto tree = state_->mounts.subtree(mount);
+  state_->mounts.propagate_detach(mount, dropped);
   for (auto it = tree.rbegin(); it != tree.rend(); ++it) state_->mounts.detach(**it, dropped);
   return {};
 }

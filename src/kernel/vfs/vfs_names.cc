@@ -113,6 +113,8 @@ Result<void> Vfs::link(Task& task, Path const& old_path, Path const& new_start, 
   return make_name(*state_, task, at, false, [&](Inode& parent) -> Result<Ref<Inode>> {
     if (old_path.mount != at.parent.mount) return fail(Errno::XDev);
     if (S_ISDIR(target->type())) return fail(Errno::Perm);
+    // What has lost its last name gets none again.
+    if (!target->linkable() && TRY(target->attributes()).link_count == 0) return fail(Errno::NoEnt);
     TRY(parent.link(at.name, *target));
     notify_inode(*target, IN_ATTRIB);
     return target;

@@ -126,6 +126,7 @@ Result<Ref<File>> Vfs::open_temporary(Task& task, Path const& directory, int fla
   Inode& inode = *directory.dentry->inode();
   TRY(may_create(task, directory));
   auto made = TRY(inode.tmpfile(new_inode(task, inode, S_IFREG | (mode & 07777))));
+  if (!(flags & O_EXCL)) made->set_linkable();
   auto number = TRY(made->attributes()).inode;
   auto dentry = make_ref<Dentry>(std::move(made), "#" + std::to_string(number));
   return open_checked(task, Path(directory.mount, std::move(dentry)), flags & ~O_TMPFILE, true);

@@ -36,6 +36,17 @@ class MountTree {
   // pivot_root: `mount` becomes the root in place of the old one, which goes to `put_old`.
   void move(Mount&, Path const& to, std::vector<Ref<RefCounted>>& dropped);
   bool has_children(Mount const&) const;
+  // The same subtree of the same file system once more, attached nowhere; a peer or fellow slave of the original.
+  Ref<Mount> copy(Mount const&, Ref<Dentry> root);
+
+  // Propagation. MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE for one mount.
+  void set_propagation(Mount&, unsigned long type);
+  // The mounts that receive what is mounted on `at`, other than its own.
+  std::vector<Ref<Mount>> receivers(Path const& at) const;
+  // After the tree below `top` was attached: the same at each receiver. false: there would be more than `room` mounts.
+  bool propagate_attach(Mount& top, size_t room);
+  // Before `mount` is detached: what it was propagated to goes too, unless something is mounted on it.
+  void propagate_detach(Mount const& mount, std::vector<Ref<RefCounted>>& dropped);
   std::vector<Ref<Mount>> subtree(Mount&) const;  // parents first
   static bool is_below(Mount const* inner, Mount const* outer);
   std::vector<Ref<Mount>>& mounts_of(MountNamespace& ns) const { return ns.mounts_; }
@@ -47,7 +58,9 @@ class MountTree {
     }
   };
   std::unordered_map<std::pair<Mount const*, Dentry const*>, Mount*, PlaceHash> mounted_;
+  void leave_group(Mount&);
   std::atomic<int> next_id_{1};
+  int next_group_ = 1;
 };
 
 struct Vfs::State {

@@ -43,6 +43,14 @@ std::string extra_options(FileSystem const& fs) {
   return options.empty() ? options : "," + options;
 }
 
+std::string propagation_fields(MountInfo const& info) {
+  std::string text;
+  if (info.peer_group) text += fmt::format(" shared:{}", info.peer_group);
+  if (info.master_group) text += fmt::format(" master:{}", info.master_group);
+  if (info.unbindable) text += " unbindable";
+  return text;
+}
+
 struct Row {
   MountInfo info;
   std::string mountpoint;
@@ -69,7 +77,7 @@ Result<std::string> mounts_text(Task&, Task& target) {
   std::string text;
   for (Row const& row : visible_mounts(target)) {
     FileSystem& fs = row.info.mount->file_system();
-    text += fmt::format("{} {} {} {}{} 0 0\n", escape(fs.source()), escape(row.mountpoint), fs.type_name(),
+    text += fmt::format("{} {} {} {}{} 0 0\n", escape(row.info.mount->source()), escape(row.mountpoint), fs.type_name(),
                         mount_options(*row.info.mount), extra_options(fs));
   }
   return text;
@@ -82,10 +90,10 @@ Result<std::string> mountinfo_text(Task&, Task& target) {
     Mount& mount = *row.info.mount;
     FileSystem& fs = mount.file_system();
     uint64_t const device = fs.device();
-    text +=
-        fmt::format("{} {} {}:{} {} {} {} - {} {} {}{}\n", mount.id(), row.info.parent_id, major(device), minor(device),
-                    escape(root_in_file_system(kernel.vfs(), mount)), escape(row.mountpoint), mount_options(mount),
-                    fs.type_name(), escape(fs.source()), mount.flags() & MS_RDONLY ? "ro" : "rw", extra_options(fs));
+    text += fmt::format("{} {} {}:{} {} {} {}{} - {} {} {}{}\n", mount.id(), row.info.parent_id, major(device),
+                        minor(device), escape(root_in_file_system(kernel.vfs(), mount)), escape(row.mountpoint),
+                        mount_options(mount), propagation_fields(row.info), fs.type_name(), escape(mount.source()),
+                        mount.flags() & MS_RDONLY ? "ro" : "rw", extra_options(fs));
   }
   return text;
 }
@@ -94,8 +102,8 @@ Result<std::string> mountstats_text(Task&, Task& target) {
   std::string text;
   for (Row const& row : visible_mounts(target)) {
     FileSystem& fs = row.info.mount->file_system();
-    text += fmt::format("device {} mounted on {} with fstype {}\n", escape(fs.source()), escape(row.mountpoint),
-                        fs.type_name());
+    text += fmt::format("device {} mounted on {} with fstype {}\n", escape(row.info.mount->source()),
+                        escape(row.mountpoint), fs.type_name());
   }
   return text;
 }
