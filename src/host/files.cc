@@ -1,11 +1,13 @@
 #include "host/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace cofferdam::host {
@@ -174,6 +176,38 @@ Result<int> access_mode(int fd) {
   int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0) return fail_host(errno);
   return flags & O_PATH ? O_PATH : flags & O_ACCMODE;
+}
+
+namespace {
+
+struct flock as_flock(LockKind kind, uint64_t first, uint64_t last) {
+  struct flock l{};
+  l.l_type = kind == LockKind::None ? F_UNLCK : kind == LockKind::Shared ? F_RDLCK : F_WRLCK;
+  l.l_whence = SEEK_SET;
+  constexpr uint64_t most = INT64_MAX;
+  l.l_start = static_cast<off_t>(std::min(first, most));
+  l.l_len = last >= most ? 0 : static_cast<off_t>(last - first + 1);
+  return l;
+}
+
+}  // namespace
+
+Result<void> set_record_lock(int fd, LockKind kind, uint64_t first, uint64_t last) {
+  struct flock l = as_flock(kind, first, last);
+  return done(::fcntl(fd, F_OFD_SETLK, &l));
+}
+
+Result<std::optional<HeldLock>> test_record_lock(int fd, LockKind kind, uint64_t first, uint64_t last) {
+  struct flock l = as_flock(kind, first, last);
+  TRY(done(::fcntl(fd, F_OFD_GETLK, &l)));
+  if (l.l_type == F_UNLCK) return std::nullopt;
+  auto const start = static_cast<uint64_t>(l.l_start);
+  return HeldLock{l.l_type == F_WRLCK, start, l.l_len == 0 ? UINT64_MAX : start + static_cast<uint64_t>(l.l_len) - 1};
+}
+
+Result<void> set_whole_lock(int fd, LockKind kind) {
+  int const operation = kind == LockKind::None ? LOCK_UN : kind == LockKind::Shared ? LOCK_SH : LOCK_EX;
+  return done(::flock(fd, operation | LOCK_NB));
 }
 
 Result<std::string> get_xattr(int fd, std::string const& name) {

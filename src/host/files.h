@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +55,17 @@ Result<size_t> read_host(int fd, std::span<std::byte> to, int64_t offset);
 Result<size_t> write_host(int fd, std::span<std::byte const> from, int64_t offset);
 Result<size_t> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset, size_t n);
 Result<int> access_mode(int fd);  // O_RDONLY, O_WRONLY, O_RDWR, or O_PATH
+
+// Locks of an open file description; none of these waits. `last` is inclusive, UINT64_MAX for ever. EAGAIN: somebody
+// else holds one in the way; EBADF: not open for what the lock needs.
+enum class LockKind { None, Shared, Exclusive };
+struct HeldLock {
+  bool exclusive;
+  uint64_t first, last;
+};
+Result<void> set_record_lock(int fd, LockKind, uint64_t first, uint64_t last);
+Result<std::optional<HeldLock>> test_record_lock(int fd, LockKind, uint64_t first, uint64_t last);
+Result<void> set_whole_lock(int fd, LockKind);  // flock(2)
 
 Result<std::string> get_xattr(int fd, std::string const& name);
 Result<void> set_xattr(int fd, std::string const& name, std::string_view value, int flags);

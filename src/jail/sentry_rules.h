@@ -88,6 +88,9 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_fcntl, {is(1, F_DUPFD_CLOEXEC)}, "a mapping keeps its own descriptor"},
     {SYS_fcntl, {is(1, F_GETFL)}, "access mode of the donated standard input and output"},
     {SYS_fcntl, {is(1, F_ADD_SEALS)}, "the memory file cannot shrink under a mapping"},
+    {SYS_fcntl, {is(1, F_OFD_SETLK)}, "locks on files of shared mounts, which the host's processes see"},
+    {SYS_fcntl, {is(1, F_OFD_GETLK)}, "F_GETLK of such files"},
+    {SYS_flock, "flock(2) of such files"},
     {SYS_memfd_create, "the memory file, memfd_create(2) of guests"},
 
     // directfs: always relative to a donated descriptor. The root is empty, so a path that starts at / finds nothing.

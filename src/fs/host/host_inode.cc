@@ -165,6 +165,18 @@ Result<Ref<SharedFd>> HostInode::data_fd(bool writable) {
   return fd;
 }
 
+Result<Ref<SharedFd>> HostInode::lock_fd() {
+  if (type_ == S_IFDIR) {
+    auto directory = TRY(directory_fd());
+    return make_ref<SharedFd>(
+        TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); })));
+  }
+  auto where = place();
+  if (!where) return fail(Errno::Stale);
+  auto fd = open_below(*where->parent, where->name, O_RDWR);
+  return fd ? fd : open_below(*where->parent, where->name, O_RDONLY);
+}
+
 Result<Ref<SharedFd>> HostInode::xattr_fd() {
   if (type_ == S_IFREG) return data_fd(false);
   if (type_ != S_IFDIR) return fail(Errno::OpNotSupp);

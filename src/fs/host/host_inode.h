@@ -97,11 +97,14 @@ class HostInode final : public Inode {
   Result<size_t> read_data(std::span<std::byte>, uint64_t offset) override;
   Result<std::vector<DirectoryEntry>> list_entries() override;
   bool revalidate() override;
+  Ref<kernel::OutsideLocks> outside_locks() override;
   bool cache_negative() const override { return fs_.exclusive(); }
 
   HostFileSystem& host_fs() const { return fs_; }
   // A descriptor for reading (and writing) the file's data, shared by all that have it open.
   Result<Ref<SharedFd>> data_fd(bool writable);
+  // A description of its own, for locks: writable where that is to be had.
+  Result<Ref<SharedFd>> lock_fd();
   // An O_PATH descriptor of the directory.
   Result<Ref<SharedFd>> directory_fd();
   // Data or times have changed behind the cached attributes.

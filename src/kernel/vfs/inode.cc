@@ -3,6 +3,7 @@
 #include <linux/capability.h>
 
 #include "kernel/vfs/file.h"
+#include "kernel/vfs/locks.h"
 #include "kernel/vfs/path.h"
 
 namespace cofferdam::kernel {
@@ -27,6 +28,8 @@ Inode::Inode(FileSystem& fs) : file_system_(&fs) {}
 Inode::~Inode() { delete directory_lock_.load(std::memory_order_relaxed); }
 
 SharedMutex& Inode::directory_lock() { return made_once(directory_lock_); }
+
+Ref<OutsideLocks> Inode::outside_locks() { return {}; }
 
 Result<Path> Inode::follow_magic_link(Task&) { return fail(Errno::NoEnt); }
 

@@ -31,6 +31,7 @@ class FileSystem;
 class Inode;
 class Mount;
 class Notifications;
+class OutsideLocks;
 class Task;
 struct Path;
 
@@ -137,6 +138,9 @@ class Inode : public RefCounted {
     unsigned char type = 0;  // DT_*
   };
   virtual Result<std::vector<DirectoryEntry>> list_entries() { return fail(Errno::NotDir); }
+
+  // Where locks on this inode are to be taken for others too (locks.h); null: nobody outside sees it.
+  virtual Ref<OutsideLocks> outside_locks();
 
   // May a cached dentry of this inode still be used? Shared mounts ask the host again; false drops the dentry.
   virtual bool revalidate() { return true; }

@@ -34,8 +34,8 @@ void LockWaits::end(void const* owner) {
 }
 
 Ref<FileLocks> FileLocks::of(Inode& inode) {
-  return inode.locks.with([](Ref<RefCounted>& slot) {
-    if (!slot) slot = make_ref<FileLocks>();
+  return inode.locks.with([&](Ref<RefCounted>& slot) {
+    if (!slot) slot = make_ref<FileLocks>(inode.outside_locks());
     return ref_cast<FileLocks>(slot);
   });
 }
@@ -48,13 +48,39 @@ Ref<FileLocks> FileLocks::find(Inode& inode) {
 bool FileLocks::try_flock(void const* file, LockType type) {
   MutexLock lock(mutex_);
   if (type == LockType::Unlock) {
-    whole_.erase(file);
+    if (whole_.erase(file) != 0) settle_outside();
     return true;
   }
   for (auto& [holder, held] : whole_)
     if (holder != file && (held == LockType::Exclusive || type == LockType::Exclusive)) return false;
+  if (outside_ && !outside_->set_whole(type)) return false;
   whole_[file] = type;
   return true;
+}
+
+// After a flock has gone: those that are left are shared.
+void FileLocks::settle_outside() {
+  if (!outside_) return;
+  (void)outside_->set_whole(whole_.empty() ? LockType::Unlock : LockType::Shared);
+  if (whole_.empty() && ranges_.empty()) outside_->idle();
+}
+
+// The owner gives a range up: outside it is given up where nobody else in here holds it (shared, then).
+void FileLocks::unlock_outside(void const* key, LockRange range) {
+  if (!outside_) return;
+  uint64_t at = range.first;
+  for (RangeLock const& l : ranges_) {  // ascending
+    if (l.owner.key == key || !l.range.overlaps(range) || l.range.last < at) continue;
+    if (l.range.first > at) (void)outside_->set(LockType::Unlock, {at, l.range.first - 1});
+    if (l.range.last >= range.last) return;
+    at = l.range.last + 1;
+  }
+  (void)outside_->set(LockType::Unlock, {at, range.last});
+}
+
+Deadline FileLocks::next_look() const {
+  constexpr Nanoseconds pause = 10 * 1'000'000;
+  return outside_ ? Deadline::after(pause) : Deadline::never();
 }
 
 Result<void> FileLocks::flock(Task& task, void const* file, LockType type, bool wait) {
@@ -65,11 +91,15 @@ Result<void> FileLocks::flock(Task& task, void const* file, LockType type, bool 
     if (old != whole_.end() && old->second == type) return {};
     had = old != whole_.end();
     if (had) whole_.erase(old);  // a conversion is not atomic (flock(2))
+    if (had) settle_outside();
   }
   if (had) queue_.wake(EPOLLIN, SIZE_MAX);
   if (try_flock(file, type)) return {};
   if (!wait) return fail(Errno::Again);
-  return task.wait_until(queue_, EPOLLIN, Deadline::never(), [&] { return try_flock(file, type); });
+  for (;;) {
+    auto waited = task.wait_until(queue_, EPOLLIN, next_look(), [&] { return try_flock(file, type); });
+    if (waited || waited.error() != Errno::TimedOut) return waited;
+  }
 }
 
 FileLocks::RangeLock const* FileLocks::conflict(LockOwner const& owner, LockType type, LockRange range) const {
@@ -127,8 +157,18 @@ Result<void> FileLocks::set(Task& task, LockWaits& waits, LockOwner const& owner
             deadlock = true;
           return deadlock;
         }
+        if (outside_) {
+          auto taken = outside_->set(type, range);
+          if (!taken && taken.error() == Errno::Again) return false;
+          if (!taken) {
+            outcome = taken;
+            return true;
+          }
+        }
       }
       outcome = apply(owner, type, range);
+      if (type == LockType::Unlock) unlock_outside(owner.key, range);
+      if (outside_ && ranges_.empty() && whole_.empty()) outside_->idle();
     }
     queue_.wake(EPOLLIN, SIZE_MAX);  // a lock may have become weaker
     return true;
@@ -142,7 +182,8 @@ Result<void> FileLocks::set(Task& task, LockWaits& waits, LockOwner const& owner
     for (;;) {
       task.prepare_to_wait();
       if (attempt()) break;
-      waited = task.wait(Deadline::never());
+      waited = task.wait(next_look());
+      if (!waited && waited.error() == Errno::TimedOut) waited = {};
       if (!waited) break;
     }
     queue_.remove(waiter);
@@ -155,6 +196,8 @@ Result<void> FileLocks::set(Task& task, LockWaits& waits, LockOwner const& owner
 std::optional<FileLocks::Conflict> FileLocks::test(LockOwner const& owner, LockType type, LockRange range) const {
   MutexLock lock(mutex_);
   RangeLock const* other = conflict(owner, type, range);
+  if (other == nullptr && outside_)
+    if (auto held = outside_->test(type, range)) return Conflict{held->type, held->range, 0};
   if (other == nullptr) return std::nullopt;
   return Conflict{other->type, other->range, other->owner.pid};
 }
@@ -164,7 +207,13 @@ void FileLocks::release(void const* key) {
   {
     MutexLock lock(mutex_);
     changed = whole_.erase(key) != 0;
+    if (changed) settle_outside();
+    std::vector<LockRange> given_up;
+    for (RangeLock const& l : ranges_)
+      if (l.owner.key == key) given_up.push_back(l.range);
     changed |= std::erase_if(ranges_, [&](RangeLock const& l) { return l.owner.key == key; }) != 0;
+    for (LockRange const& range : given_up) unlock_outside(key, range);
+    if (changed && outside_ && ranges_.empty() && whole_.empty()) outside_->idle();
   }
   if (changed) queue_.wake(EPOLLIN, SIZE_MAX);
 }

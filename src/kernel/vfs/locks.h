@@ -9,6 +9,7 @@
 #include "base/mutex.h"
 #include "base/ref.h"
 #include "base/result.h"
+#include "kernel/time/clock.h"
 #include "kernel/wait_queue.h"
 
 namespace cofferdam::kernel {
@@ -42,9 +43,24 @@ class LockWaits {
   std::map<void const*, void const*> waits_ GUARDED_BY(mutex_);
 };
 
+// What others outside the sandbox lock too: a file of a shared mount. It is told what all owners in here hold together.
+class OutsideLocks : public RefCounted {
+ public:
+  // Record locks: EAGAIN when somebody outside holds what is in the way. Unlock does not fail.
+  virtual Result<void> set(LockType, LockRange) = 0;
+  virtual Result<void> set_whole(LockType) = 0;  // flock(2)
+  struct Held {
+    LockType type;
+    LockRange range;
+  };
+  virtual std::optional<Held> test(LockType, LockRange) = 0;
+  virtual void idle() = 0;  // nobody in here holds anything
+};
+
 // All locks of one inode; hangs in Inode::locks.
 class FileLocks final : public RefCounted {
  public:
+  explicit FileLocks(Ref<OutsideLocks> outside) : outside_(std::move(outside)) {}
   static Ref<FileLocks> of(Inode&);    // makes it
   static Ref<FileLocks> find(Inode&);  // null when the inode never had a lock
 
@@ -70,7 +86,12 @@ class FileLocks final : public RefCounted {
   RangeLock const* conflict(LockOwner const&, LockType, LockRange) const REQUIRES(mutex_);
   Result<void> apply(LockOwner const&, LockType, LockRange) REQUIRES(mutex_);
   bool try_flock(void const* file, LockType);
+  // What is in the way outside lets nobody know when it goes: waits of this file look again.
+  Deadline next_look() const;
+  void unlock_outside(void const* key, LockRange) REQUIRES(mutex_);
+  void settle_outside() REQUIRES(mutex_);
 
+  Ref<OutsideLocks> const outside_;
   mutable Mutex mutex_;
   std::vector<RangeLock> ranges_ GUARDED_BY(mutex_);  // ascending by first
   std::map<void const*, LockType> whole_ GUARDED_BY(mutex_);
