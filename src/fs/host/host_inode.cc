@@ -151,6 +151,7 @@ Result<Ref<SharedFd>> HostInode::directory_fd() {
 }
 
 Result<Ref<SharedFd>> HostInode::data_fd(bool writable) {
+  if (nameless_fd_) return nameless_fd_;
   if (auto kept = fs_.kept_fd(*this, writable)) return kept;
   auto where = place();
   if (!where) {
@@ -190,6 +191,7 @@ Result<void> HostInode::at_place(F&& f) {
     auto above = TRY(where->parent->directory_fd());
     return f(above->get(), std::string_view(where->name));
   }
+  if (nameless_fd_) return f(nameless_fd_->get(), std::string_view());
   if (auto kept = fs_.kept_fd(*this, false)) return f(kept->get(), std::string_view());
   if (number_ == fs_.root_stat().stx_ino) return f(fs_.root_fd()->get(), std::string_view());
   return fail(Errno::NoEnt);
@@ -256,7 +258,7 @@ Result<Attributes> HostInode::attributes() {
     store(*s);
   } else if (place_.parent && fs_.exclusive()) {
     return s ? fail(Errno::Stale) : Result<Attributes>(std::unexpected(s.error()));
-  } else if (!place_.parent) {
+  } else if (!place_.parent && !nameless_fd_) {
     data_.nlink = 0;  // removed, and no descriptor is left to ask by
   }
   return as_attributes();
@@ -376,6 +378,24 @@ Result<Ref<Inode>> HostInode::create(std::string_view name, NewInode const& want
     TRY(cofferdam::host::make_node_at(fd->get(), name, wanted.mode, wanted.special_device));
   }
   return adopt_new(fd->get(), name, wanted);
+}
+
+// The host's own O_TMPFILE. EOPNOTSUPP where its file system has none.
+Result<Ref<Inode>> HostInode::tmpfile(NewInode const& wanted) {
+  auto directory = TRY(directory_fd());
+  mode_t const bits = wanted.mode & 07777;
+  auto made = TRY(open_with_reserve(
+      fs_, [&] { return cofferdam::host::open_at(directory->get(), ".", O_RDWR | O_TMPFILE, bits); }));
+  TRY(cofferdam::host::change_owner_at(made.get(), "", wanted.uid, wanted.gid));
+  auto s = TRY(cofferdam::host::stat_at(made.get(), ""));
+  if ((s.stx_mode & 07777) != bits) {
+    TRY(cofferdam::host::change_mode_at(made.get(), "", bits));
+    s = TRY(cofferdam::host::stat_at(made.get(), ""));
+  }
+  auto inode = make_ref<HostInode>(fs_, s, fs_.device_for(s.stx_dev_major, s.stx_dev_minor), Ref<HostInode>(),
+                                   std::string_view());
+  inode->nameless_fd_ = make_ref<SharedFd>(std::move(made));
+  return Ref<Inode>(std::move(inode));
 }
 
 Result<Ref<Inode>> HostInode::symlink(std::string_view name, std::string_view target, NewInode const& wanted) {

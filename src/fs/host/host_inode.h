@@ -88,6 +88,7 @@ class HostInode final : public Inode {
   Result<void> rename(std::string_view, Inode& moved, Inode&, std::string_view, Inode* target, RenameMode) override;
   void on_moved(Inode&, std::string_view, Inode&, std::string_view) override;
   void on_name_removed(Inode&, std::string_view) override;
+  Result<Ref<Inode>> tmpfile(NewInode const&) override;
   Result<std::string> link_text() override;
   Result<Ref<kernel::File>> open(OpenRequest const&, Path const&) override;
   Result<std::string> get_xattr(std::string_view) override;
@@ -142,6 +143,8 @@ class HostInode final : public Inode {
   uint64_t const device_, number_;
   uint32_t const device_major_, device_minor_;
   mode_t const type_;
+
+  Ref<SharedFd> nameless_fd_;  // of a file made without a name: the only way to it; set before others see it
 
   // Descriptor cache: under HostFileSystem::fd_mutex_.
   Ref<SharedFd> fd_;
