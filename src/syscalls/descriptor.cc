@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
+#include "kernel/ipc/async_signal.h"
 #include "kernel/ipc/pipe.h"
 #include "kernel/kernel.h"
 #include "kernel/vfs/close.h"
@@ -159,6 +160,12 @@ struct OwnerArgument {  // struct f_owner_ex
   int32_t type, id;
 };
 
+void change_flags(Task& task, File& file, int fd, int flags) {
+  bool const was = file.flags() & O_ASYNC;
+  file.set_status_flags(flags);
+  if (bool const on = flags & O_ASYNC; on != was) set_async(task.kernel(), file, fd, on);
+}
+
 Result<uint64_t> owner_command(Task& task, File& file, int command, uint64_t argument) {
   auto owner = file.owner.with([](File::Owner& o) { return o; });
   switch (command) {
@@ -209,7 +216,7 @@ Result<uint64_t> sys_fcntl(Task& task, Fd fd, int32_t command, uint64_t argument
     case F_GETFL:
       return static_cast<uint64_t>(file->flags() & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC));
     case F_SETFL:
-      file->set_status_flags(static_cast<int>(argument));
+      change_flags(task, *file, fd.value, static_cast<int>(argument));
       return 0;
     case F_GETLK:
     case F_SETLK:
@@ -258,7 +265,7 @@ Result<uint64_t> sys_ioctl(Task& task, Fd fd, uint32_t request, uint64_t argumen
     }
     case FIOASYNC: {
       int32_t on = TRY(task.read(UserPtr<int32_t>(argument)));
-      file->set_status_flags(on ? file->flags() | O_ASYNC : file->flags() & ~O_ASYNC);
+      change_flags(task, *file, fd.value, on ? file->flags() | O_ASYNC : file->flags() & ~O_ASYNC);
       return 0;
     }
     case FIONREAD:

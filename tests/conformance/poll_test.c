@@ -53,6 +53,31 @@ CASE(poll_of_more_than_the_descriptor_limit_is_einval) {
   OK(setrlimit(RLIMIT_NOFILE, &limit));
   EXPECT_ERRNO(poll(fds, 100, 0), EINVAL);
 }
+CASE(a_file_with_o_async_signals_its_owner) {
+  int ends[2];
+  OK(pipe(ends));
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGIO);
+  sigaddset(&set, SIGRTMIN);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  OK(fcntl(ends[0], F_SETOWN, getpid()));
+  OK(fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK));
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  siginfo_t info;
+  struct timespec limit = {.tv_sec = 5};
+  EXPECT_EQ(sigtimedwait(&set, &info, &limit), SIGIO);
+  OK(fcntl(ends[0], F_SETSIG, SIGRTMIN));
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  EXPECT_EQ(sigtimedwait(&set, &info, &limit), SIGRTMIN);
+  EXPECT_EQ(info.si_fd, ends[0]);
+  EXPECT_EQ(info.si_code, POLL_IN);
+  EXPECT(info.si_band & POLLIN);
+  OK(fcntl(ends[0], F_SETFL, O_NONBLOCK));
+  EXPECT_EQ(write(ends[1], "x", 1), 1);
+  limit = (struct timespec){.tv_nsec = 50000000};
+  EXPECT_ERRNO(sigtimedwait(&set, &info, &limit), EAGAIN);
+}
 CASE(epoll_wait_at_a_bad_address_keeps_the_events) {
   int ep = (int)OK(epoll_create1(0)), ends[2];
   OK(pipe(ends));

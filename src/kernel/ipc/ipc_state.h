@@ -7,9 +7,11 @@
 #include <memory>
 
 #include "base/mutex.h"
+#include "base/ref.h"
 
 namespace cofferdam::kernel {
 
+class File;
 class SocketFamily;
 struct SysvIpc;
 
@@ -51,6 +53,8 @@ struct IpcState {
   InotifyLimits inotify;
   // What all AIO contexts have room for (fs.aio-nr).
   std::atomic<uint64_t> aio_requests{0};
+  // What sends the signals of files with O_ASYNC.
+  Guarded<std::map<File const*, Ref<RefCounted>>> async_files;
   // Held while the graph of nested epoll instances changes.
   Mutex epoll_nesting;
 };

@@ -1,0 +1,160 @@
+#include "kernel/ipc/async_signal.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+#include <utility>
+
+#include "kernel/ipc/ipc_state.h"
+#include "kernel/kernel.h"
+#include "kernel/task/task.h"
+#include "kernel/task/thread_group.h"
+#include "kernel/time/timer_queue.h"
+#include "kernel/vfs/file.h"
+
+namespace cofferdam::kernel {
+namespace {
+
+// May the owner that was set be signalled to this task (sigio_perm of Linux)?
+bool may_receive(File::Owner const& owner, Task const& task) {
+  auto who = task.credentials();
+  return owner.euid == 0 || owner.euid == who->suid || owner.euid == who->uid || owner.uid == who->suid ||
+         owner.uid == who->uid;
+}
+
+void send_to(ThreadGroup& group, File::Owner const& owner, SignalInfo const& info, ProcessLocked const& lock) {
+  Ref<Task> leader = group.leader(lock);
+  if (leader && may_receive(owner, *leader)) (void)group.send_signal(info, lock);
+}
+
+void send(Kernel& kernel, File::Owner const& owner, SignalInfo const& info) {
+  if (owner.id == 0) return;
+  ProcessLocked lock(kernel);
+  auto& pids = kernel.pids();
+  switch (owner.type) {
+    case F_OWNER_TID:
+      if (auto task = pids.task(owner.id, lock); task && may_receive(owner, *task)) (void)task->send_signal(info, lock);
+      break;
+    case F_OWNER_PID:
+      if (auto group = pids.group(owner.id, lock)) send_to(*group, owner, info, lock);
+      break;
+    default:
+      if (auto target = pids.process_group(owner.id, lock))
+        for (auto const& group : pids.groups_of(*target, lock)) send_to(*group, owner, info, lock);
+  }
+}
+
+// si_code and si_band of the signal (sigaction(2), "SIGIO/SIGPOLL").
+struct Band {
+  int code;
+  long events;
+};
+Band band_of(PollMask events) {
+  if (events & (EPOLLIN | EPOLLRDNORM)) return {POLL_IN, EPOLLIN | EPOLLRDNORM};
+  if (events & EPOLLHUP) return {POLL_HUP, EPOLLHUP | EPOLLERR};
+  if (events & EPOLLERR) return {POLL_ERR, EPOLLERR};
+  if (events & EPOLLPRI) return {POLL_PRI, EPOLLPRI | EPOLLRDBAND};
+  return {POLL_OUT, EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND};
+}
+
+SignalInfo info_of(File::Owner const& owner, int fd, Band band) {
+  if (owner.signal == 0) return SignalInfo::from_kernel(SIGIO);
+  SignalInfo info;
+  info.raw.si_signo = owner.signal;
+  info.raw.si_code = band.code;
+  info.raw.si_band = band.events;
+  info.raw.si_fd = fd;
+  return info;
+}
+
+// What a signal needs to be sent, on a thread that holds no locks: events come under those of their queues.
+class Sender : public std::enable_shared_from_this<Sender> {
+ public:
+  Sender(Kernel& kernel, File& file, int fd) : kernel_(kernel), fd_(fd) {
+    file_.with([&](File*& f) { f = &file; });
+  }
+  void stop() {
+    file_.with([](File*& f) { f = nullptr; });
+  }
+  void note(PollMask events) { seen_.fetch_or(events, std::memory_order_relaxed); }
+  void fire() {
+    PollMask const seen = seen_.exchange(0, std::memory_order_relaxed);
+    auto owner = file_.with(
+        [](File*& f) { return f == nullptr ? File::Owner{} : f->owner.with([](File::Owner& o) { return o; }); });
+    if (seen != 0) send(kernel_, owner, info_of(owner, fd_, band_of(seen)));
+  }
+
+ private:
+  Kernel& kernel_;
+  int const fd_;
+  Guarded<File*> file_;  // null: the file is going
+  std::atomic<PollMask> seen_{0};
+};
+
+class AsyncSignal final : public FileObserver, public Waiter {
+ public:
+  AsyncSignal(Kernel& kernel, File& file, int fd)
+      : kernel_(kernel),
+        file_(file),
+        sender_(std::make_shared<Sender>(kernel, file, fd)),
+        timer_(kernel.timers(), [sender = sender_] { sender->fire(); }, Timer::End::Abandon) {}
+
+  bool start() {
+    queue_ = file_.wait_queue();
+    if (queue_ == nullptr) return false;
+    PollMask wanted = EPOLLPRI;
+    if (file_.readable()) wanted |= EPOLLIN | EPOLLRDNORM;
+    if (file_.writable()) wanted |= EPOLLOUT | EPOLLWRNORM;
+    queue_->add(*this, wanted);
+    return true;
+  }
+  void stop() {
+    if (queue_ != nullptr) queue_->remove(*this);
+    timer_.cancel();
+    sender_->stop();
+  }
+  void on_event(PollMask events) override {
+    sender_->note(events);
+    timer_.arm(host_now(CLOCK_MONOTONIC));
+  }
+  void on_last_reference() override {
+    stop();
+    Ref<RefCounted> dropped;
+    kernel_.ipc().async_files.with([&](auto& all) {
+      auto it = all.find(&file_);
+      if (it == all.end() || it->second.get() != static_cast<RefCounted*>(this)) return;
+      dropped = std::move(it->second);
+      all.erase(it);
+    });
+  }
+
+ private:
+  Kernel& kernel_;
+  File& file_;
+  std::shared_ptr<Sender> const sender_;
+  Timer timer_;
+  WaitQueue* queue_ = nullptr;
+};
+
+}  // namespace
+
+void set_async(Kernel& kernel, File& file, int fd, bool on) {
+  Ref<RefCounted> old;
+  kernel.ipc().async_files.with([&](auto& all) {
+    auto it = all.find(&file);
+    if (it == all.end()) return;
+    old = std::move(it->second);
+    all.erase(it);
+  });
+  if (auto signal = ref_cast<AsyncSignal>(old)) {
+    signal->stop();
+    file.remove_observer(*signal);
+  }
+  if (!on) return;
+  auto fresh = make_ref<AsyncSignal>(kernel, file, fd);
+  if (!fresh->start()) return;
+  file.add_observer(fresh);
+  kernel.ipc().async_files.with([&](auto& all) { all[&file] = fresh; });
+}
+
+}  // namespace cofferdam::kernel
