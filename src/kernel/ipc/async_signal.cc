@@ -106,6 +106,7 @@ class AsyncSignal final : public FileObserver, public Waiter {
     if (file_.readable()) wanted |= EPOLLIN | EPOLLRDNORM;
     if (file_.writable()) wanted |= EPOLLOUT | EPOLLWRNORM;
     queue_->add(*this, wanted);
+    (void)file_.poll();  // a pipe tells of every write once somebody has polled it
     return true;
   }
   void stop() {
