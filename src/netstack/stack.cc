@@ -36,9 +36,9 @@ class Stack::Continuation final : public Timed {
 Stack::Stack(Environment& environment)
     : environment_(environment),
       next_ip_id_(0),
-      wheel_(environment),
       tcp_ports_(Ports::Rules::Tcp, environment),
       udp_ports_(Ports::Rules::Udp, environment),
+      wheel_(environment),
       continuation_(make_ref<Continuation>()) {
   environment_.random(std::as_writable_bytes(std::span(&secret_, 1)));
   next_ip_id_ = random32();

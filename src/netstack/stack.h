@@ -133,6 +133,7 @@ class Stack {
   size_t memory() const { return memory_.load(std::memory_order_relaxed); }
 
   std::atomic<size_t>& time_wait_count() { return time_waits_; }
+  std::atomic<size_t>& orphan_count() { return orphans_; }  // connections whose user is gone
 
   // A packet that waited for a neighbour who did not answer.
   void unreachable(PacketPtr);
@@ -185,11 +186,11 @@ class Stack {
   Statistics statistics_;
   HashKey secret_;
   std::atomic<uint32_t> next_ip_id_;
-  std::atomic<size_t> memory_{0}, time_waits_{0};
-  TimerWheel wheel_;
+  std::atomic<size_t> memory_{0}, time_waits_{0}, orphans_{0};
   Routes routes_;
   Reassembly reassembly_;
-  Ports tcp_ports_, udp_ports_;
+  Ports tcp_ports_, udp_ports_;  // outlive the endpoints that the wheel and the table of connections keep
+  TimerWheel wheel_;
   TcpDemux tcp_;
   mutable SharedMutex interfaces_mutex_;
   std::vector<std::unique_ptr<Interface>> interfaces_ GUARDED_BY(interfaces_mutex_);

@@ -39,7 +39,10 @@ TcpEndpoint::TcpEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer)
   options_.fin_wait2 = s.tcp_fin_timeout;
 }
 
-TcpEndpoint::~TcpEndpoint() { stack_.charge(-static_cast<int64_t>(charged_)); }
+TcpEndpoint::~TcpEndpoint() {
+  stack_.charge(-static_cast<int64_t>(charged_));
+  if (counted_orphan_) stack_.orphan_count().fetch_sub(1);
+}
 
 void TcpEndpoint::settle_memory() {
   size_t now = snd_buffer_.size() + rcv_buffer_.size() + out_of_order_bytes_;
@@ -78,6 +81,7 @@ void TcpEndpoint::die(int error) {
   out_of_order_.clear();
   out_of_order_bytes_ = 0;
   if (detached_) rcv_buffer_.clear();
+  if (std::exchange(counted_orphan_, false)) stack_.orphan_count().fetch_sub(1);
   rto_at_ = probe_at_ = reorder_at_ = ack_at_ = persist_at_ = keepalive_at_ = cork_at_ = fin_wait_at_ = never;
   stalled_since_ = 0;
   leave_tables();
@@ -250,8 +254,10 @@ void TcpEndpoint::begin_connection(Path const& path, SeqNum iss) {
 
 size_t TcpEndpoint::free_send_space() const {
   if (snd_buffer_.size() >= snd_limit_) return 0;
-  if (!snd_buffer_.empty() && !stack_.may_charge(0)) return 0;
-  return snd_limit_ - snd_buffer_.size();
+  size_t room = snd_limit_ - snd_buffer_.size();
+  if (stack_.may_charge(room)) return room;
+  // Too much is queued in all: a little, so that each connection goes on.
+  return snd_buffer_.empty() ? std::min(room, stack_.settings().tcp_send_min.load()) : 0;
 }
 
 Result<size_t> TcpEndpoint::send_room() {
@@ -389,6 +395,8 @@ void TcpEndpoint::close(bool linger_zero) {
         abort_locked(0);
       } else {
         shut_read_ = shut_write_ = true;
+        counted_orphan_ = true;
+        if (stack_.orphan_count().fetch_add(1) >= stack_.settings().tcp_max_orphans) return abort_locked(0);
         if (may_send_data()) finish_locked();
         if (state_ == TcpState::FinWait2) {
           fin_wait_at_ = stack_.now() + std::max<Time>(options_.fin_wait2, 0);

@@ -736,6 +736,21 @@ TEST_F(Tcp, an_orphan_in_fin_wait_2_ends_after_a_minute) {
   host.advance(61 * second);
   EXPECT_EQ(host.stack.tcp().size(), 0u);
 }
+TEST_F(Tcp, orphans_are_bounded) {
+  host.stack.settings().tcp_max_orphans = 0;
+  auto c = accepted();
+  c->close(false);
+  EXPECT_EQ(next().flags, "RA");
+  EXPECT_EQ(host.stack.tcp().size(), 0u);
+  EXPECT_EQ(host.stack.orphan_count(), 0u);
+}
+TEST_F(Tcp, when_too_much_is_queued_each_connection_gets_a_little) {
+  auto c = accepted({.mss = 1000, .window = 0});
+  host.stack.settings().memory_limit = 1000;
+  EXPECT_EQ(*c->send_room(), 4096u);
+  ASSERT_TRUE(c->send(chain_of(std::string(4096, 'x')), false));
+  EXPECT_EQ(*c->send_room(), 0u);
+}
 TEST_F(Tcp, send_after_shutdown_is_epipe) {
   auto c = accepted();
   ASSERT_TRUE(c->shutdown(false, true));
