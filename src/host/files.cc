@@ -16,11 +16,7 @@ namespace {
 // A component as a C string, without the heap.
 class Name {
  public:
-  explicit Name(std::string_view s) {
-    size_t n = s.size() < sizeof text_ ? s.size() : sizeof text_ - 1;
-    std::memcpy(text_, s.data(), n);
-    text_[n] = 0;
-  }
+  explicit Name(std::string_view s) { text_[s.copy(text_, sizeof text_ - 1)] = 0; }
   operator char const*() const { return text_; }
 
  private:

@@ -1,0 +1,29 @@
+// What the sentry makes of guest code around a system call that it might rewrite: windows within the code that it saw,
+// around the instruction, and never one that has a jump into it.
+#include <cstdlib>
+#include <cstring>
+#include <span>
+
+#include "platform/trap/patch.h"
+
+using namespace cofferdam::platform::trap;
+
+extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
+  struct {
+    uint64_t base;
+    uint16_t offset, number;
+  } head;
+  if (size < sizeof head) return 0;
+  std::memcpy(&head, data, sizeof head);
+  auto const code = std::as_bytes(std::span(data + sizeof head, size - sizeof head));
+  uint64_t const base = head.base & 0x7fff'ffff'ffff;
+  for (uint64_t call : {base + head.offset, base + code.size() - 2, base, base - 1}) {
+    auto window = match_idiom(code, base, call, head.number);
+    if (!window) continue;
+    if (call < base + window->before || call + 2 + window->after > base + code.size()) std::abort();
+    if (window->size() < 7 || window->size() > 9) std::abort();
+    auto const* at = data + sizeof head + (call - base);
+    if (at[0] != 0x0f || at[1] != 0x05) std::abort();
+  }
+  return 0;
+}
