@@ -206,9 +206,10 @@ class ScriptedContext final : public Context {
   Result<void> remap(uint64_t, uint64_t, uint64_t, uint64_t) override { return {}; }
   Result<void> advise(uint64_t, uint64_t, int) override { return {}; }
 
-  Result<std::unique_ptr<Context>> clone_thread() override {
+  Result<std::unique_ptr<Context>> clone_thread(bool) override {
     return std::unique_ptr<Context>(new ScriptedContext(space_, nullptr));
   }
+  void clear_at_end(uint64_t address) override { (void)store32(address, 0); }
   Result<platform::NewProcess> fork() override {
     auto space = make_ref<ScriptedSpace>(*space_);
     return platform::NewProcess{space, std::make_unique<ScriptedContext>(space, nullptr)};
