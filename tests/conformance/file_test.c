@@ -772,6 +772,14 @@ CASE(open_file_description_locks_exclude_other_opens) {
   lock.l_type = F_WRLCK;
   OK(fcntl(b, F_OFD_SETLK, &lock));
 }
+CASE(getlk_of_a_free_range_says_unlocked) {
+  struct flock lock = {.l_type = F_WRLCK, .l_start = 3, .l_len = 5};
+  int fd = make("f", "0123456789");
+  OK(fcntl(fd, F_GETLK, &lock));
+  EXPECT_EQ(lock.l_type, F_UNLCK);
+  EXPECT_EQ(lock.l_start, 3);
+  EXPECT_EQ(lock.l_len, 5);
+}
 CASE(deadlock_of_record_locks_is_edeadlk) {
   int fd = make("f", ""), p[2];
   char byte;
