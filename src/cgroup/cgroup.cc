@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "cgroup/files.h"
 #include "host/fd.h"
 
 namespace cofferdam::cgroup {
@@ -69,21 +70,6 @@ std::string place(std::string const& path, std::string const& id) {
   return out + "/" + stem + ".slice/" + (prefix.empty() ? name : prefix + "-" + name) + ".scope";
 }
 
-Outcome<> put(std::string const& directory, std::string_view file, std::string const& value) {
-  std::string path = fmt::format("{}/{}", directory, file);
-  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || ::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
-    return refuse(fmt::format("cannot write '{}' to {}: {}", value, path, strerror(errno)));
-  return {};
-}
-
-std::string read_file(std::string const& path) {
-  host::OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  char buffer[4096];
-  ssize_t n = fd ? ::read(fd.get(), buffer, sizeof buffer) : 0;
-  return n > 0 ? std::string(buffer, static_cast<size_t>(n)) : std::string();
-}
-
 // Makes every directory of `relative` below the mount point; those made here are appended to `made`, outermost first.
 Outcome<> make_path(Hierarchy const& h, std::string const& relative, std::vector<std::string>& made) {
   for (size_t at = relative.find('/', 1);; at = relative.find('/', at + 1)) {
@@ -103,13 +89,45 @@ Outcome<> make_path(Hierarchy const& h, std::string const& relative, std::vector
   }
 }
 
+// Memory, and memory with swap: the second may never be below the first, so the order depends on what was there.
+Outcome<> limit_memory_version_1(std::string const& directory, oci::Resources const& r) {
+  std::string const memory = "memory.limit_in_bytes", both = "memory.memsw.limit_in_bytes";
+  bool const has_both = r.memory_swap && ::access((directory + "/" + both).c_str(), F_OK) == 0;
+  if (r.memory_limit && !put(directory, memory, fmt::format("{}", *r.memory_limit))) {
+    if (has_both) ATTEMPT(put(directory, both, fmt::format("{}", *r.memory_swap)));
+    ATTEMPT(put(directory, memory, fmt::format("{}", *r.memory_limit)));
+  }
+  if (has_both) ATTEMPT(put(directory, both, fmt::format("{}", *r.memory_swap)));
+  return {};
+}
+
+// What has no member of its own. A file that this kernel does not have is an error of the configuration, unless the
+// value asks for what holds anyway.
+Outcome<> write_rare_files(Hierarchy const& h, std::string const& directory, oci::Resources const& r) {
+  for (auto& file : r.files) {
+    if (!h.has(file.controller)) continue;
+    if (auto done = put(directory, file.name, file.value); !done)
+      return refuse(fmt::format("linux.resources: {}: {}", file.path, done.error()));
+  }
+  return {};
+}
+
+// A limit that no hierarchy of this host can hold is refused rather than forgotten.
+Outcome<> check_controllers(std::vector<Hierarchy> const& all, oci::Resources const& r) {
+  for (auto& file : r.files) {
+    bool const there = std::ranges::any_of(all, [&](auto& h) { return !h.unified && h.has(file.controller); });
+    if (!there)
+      return refuse(fmt::format("linux.resources: {}: this host has no version 1 hierarchy of {}; remove it", file.path,
+                                file.controller));
+  }
+  return {};
+}
+
 Outcome<> limit_version_1(Hierarchy const& h, std::string const& directory, oci::Resources const& r) {
   if (h.has("memory")) {
-    if (r.memory_limit) ATTEMPT(put(directory, "memory.limit_in_bytes", fmt::format("{}", *r.memory_limit)));
+    ATTEMPT(limit_memory_version_1(directory, r));
     if (r.memory_reservation)
       ATTEMPT(put(directory, "memory.soft_limit_in_bytes", fmt::format("{}", *r.memory_reservation)));
-    if (r.memory_swap && ::access((directory + "/memory.memsw.limit_in_bytes").c_str(), F_OK) == 0)
-      ATTEMPT(put(directory, "memory.memsw.limit_in_bytes", fmt::format("{}", *r.memory_swap)));
   }
   if (h.has("cpu")) {
     if (r.cpu_shares) ATTEMPT(put(directory, "cpu.shares", fmt::format("{}", *r.cpu_shares)));
@@ -124,7 +142,7 @@ Outcome<> limit_version_1(Hierarchy const& h, std::string const& directory, oci:
     ATTEMPT(put(directory, "pids.max", *r.pids_limit <= 0 ? "max" : fmt::format("{}", *r.pids_limit)));
   if (h.has("blkio") && r.block_io_weight && ::access((directory + "/blkio.weight").c_str(), F_OK) == 0)
     ATTEMPT(put(directory, "blkio.weight", fmt::format("{}", *r.block_io_weight)));
-  return {};
+  return write_rare_files(h, directory, r);
 }
 
 std::string or_max(int64_t n) { return n < 0 ? "max" : fmt::format("{}", n); }
@@ -174,7 +192,9 @@ Outcome<std::string> relative_path(std::string const& path, std::string const& i
 }
 
 Outcome<> create_in(std::string const& relative, oci::Resources const& limits, std::vector<std::string>& made) {
-  for (auto& h : limiting()) {
+  auto const all = limiting();
+  ATTEMPT(check_controllers(all, limits));
+  for (auto& h : all) {
     ATTEMPT(make_path(h, relative, made));
     std::string directory = h.mount_point + relative;
     ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
@@ -210,11 +230,18 @@ Outcome<> create(std::string const& path, std::string const& container_id, oci::
   return done;
 }
 
+Outcome<> update(std::vector<std::string> const& directories, oci::Resources const& limits) {
+  auto const all = hierarchies();
+  ATTEMPT(check_controllers(all, limits));
+  for (auto& directory : leaves_of(directories))
+    for (auto& h : all)
+      if (directory.starts_with(h.mount_point + "/"))
+        ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
+  return {};
+}
+
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid) {
-  for (size_t n = 0; n < directories.size(); ++n) {
-    bool parent = std::ranges::any_of(directories, [&](auto& d) { return d.starts_with(directories[n] + "/"); });
-    if (!parent) ATTEMPT(put(directories[n], "cgroup.procs", fmt::format("{}", pid)));
-  }
+  for (auto& directory : leaves_of(directories)) ATTEMPT(put(directory, "cgroup.procs", fmt::format("{}", pid)));
   return {};
 }
 

@@ -18,6 +18,8 @@ Outcome<std::vector<std::string>> plan(std::string const& path, std::string cons
 // Makes the directories of `path` (linux.cgroupsPath; "slice:prefix:name" too) in every hierarchy that the resources
 // need and writes the limits; on failure nothing is left. An empty path with no limits: no cgroup.
 Outcome<> create(std::string const& path, std::string const& container_id, oci::Resources const& limits);
+// Changes the limits that are given; the others stay.
+Outcome<> update(std::vector<std::string> const& directories, oci::Resources const& limits);
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid);
 // Removes them; waits a bounded time for processes that are ending.
 void remove(std::vector<std::string> const& directories);

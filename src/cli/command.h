@@ -18,7 +18,7 @@ struct Globals {
   std::string log, log_format = "text";
   bool debug_jail = false;
   std::string debug_log;  // the sentry's own log
-  std::string platform = "trap", overlay = "none", network = "sandbox";
+  std::string platform = "trap", overlay = "none", network = "sandbox", mm_approval = "rules";
   bool strace = false;
   // Accepted for engines that pass them; harmless here: docs/cli.md says why.
   bool systemd_cgroup = false;
@@ -51,6 +51,15 @@ Outcome<int> run_list(Globals const&, Words const&);
 Outcome<int> run_spec(Globals const&, Words const&);
 Outcome<int> run_do(Globals const&, Words const&);
 Outcome<int> run_features(Globals const&, Words const&);
+Outcome<int> run_pause(Globals const&, Words const&);
+Outcome<int> run_resume(Globals const&, Words const&);
+Outcome<int> run_update(Globals const&, Words const&);
+Outcome<int> run_events(Globals const&, Words const&);
+Outcome<int> run_wait(Globals const&, Words const&);
+Outcome<int> run_completion(Globals const&, Words const&);
+Outcome<int> run_debug(Globals const&, Words const&);
+Outcome<int> run_install(Globals const&, Words const&);
+Outcome<int> run_uninstall(Globals const&, Words const&);
 
 // Parses a command's words; when this gives a status, the command is to end with it (help was shown).
 class Options;

@@ -14,18 +14,27 @@ namespace cofferdam::cli {
 namespace {
 
 constexpr Command all[] = {
+    {"completion", "print the completion script of a shell", run_completion},
     {"create", "create a container that waits to be started", run_create},
+    {"debug", "look into a running sandbox", run_debug},
     {"delete", "remove a container that has stopped", run_delete},
     {"do", "run one command in a sandbox, without a bundle", run_do},
+    {"events", "print what a container uses, again and again", run_events},
     {"exec", "run one more process in a running container", run_exec},
     {"features", "print what this runtime can do, as JSON", run_features},
+    {"install", "make a container engine know this runtime", run_install},
     {"kill", "send a signal to a container", run_kill},
     {"list", "list containers", run_list},
+    {"pause", "stop every process of a container", run_pause},
     {"ps", "list the processes of a container", run_ps},
+    {"resume", "let a paused container run on", run_resume},
     {"run", "create a container, start it, and wait for it", run_run},
     {"spec", "write a config.json to start from", run_spec},
     {"start", "start a container that was created", run_start},
     {"state", "print the state of a container, as JSON", run_state},
+    {"uninstall", "take this runtime out of a container engine's configuration", run_uninstall},
+    {"update", "change the limits of a container", run_update},
+    {"wait", "wait until a container has ended", run_wait},
 };
 
 }  // namespace
@@ -46,6 +55,9 @@ Outcome<sentry::Settings> Globals::settings() const {
     return refuse("--network host is not built yet; use sandbox or none (both: loopback only)");
   else if (network != "sandbox")
     return refuse(fmt::format("--network: '{}' is not known; use sandbox or none", network));
+  if (mm_approval != "rules" && mm_approval != "all")
+    return refuse(fmt::format("--mm-approval: '{}' is not known; use rules or all", mm_approval));
+  s.approve_all_memory_calls = mm_approval == "all";
   s.strace = strace;
   s.report_violations = debug;
   s.report_jail_rules = debug_jail;

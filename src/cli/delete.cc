@@ -44,8 +44,9 @@ Outcome<int> run_delete(Globals const& g, Words const& words) {
   if (state) {
     auto phase = container::phase_of(*record, *state);
     // As runc: one that waits to be started may be deleted; one that runs needs --force.
-    if (!force && phase == container::Phase::Running)
-      return refuse(fmt::format("cannot delete container '{}': it is running; stop it first, or use --force", id));
+    if (!force && (phase == container::Phase::Running || phase == container::Phase::Paused))
+      return refuse(fmt::format("cannot delete container '{}': it is {}; stop it first, or use --force", id,
+                                container::phase_name(phase)));
     end_sandbox(*state);
     cgroup::remove(state->cgroups);
   }

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,7 +38,7 @@ void declare(Options& o, ExecArguments& a) {
   o.text("--process-label", a.process_label, "SELinux label: refused, there are no labels inside");
   o.text("--apparmor", a.apparmor, "AppArmor profile: refused, there are no profiles inside");
   o.text("--cgroup", a.cgroup, "accepted for compatibility; all of a sandbox is in one cgroup");
-  o.flag("--ignore-paused", a.ignore_paused, "accepted for compatibility");
+  o.flag("--ignore-paused", a.ignore_paused, "start it in a paused container, too; it runs when that is resumed");
 }
 
 Outcome<uint32_t> id_number(std::string_view text, std::string_view option) {
@@ -96,6 +97,9 @@ Outcome<int> stand_in(container::ExecSession& session, std::string const& pid_fi
   if (pid < 0) return refuse(fmt::format("cannot fork: {}", strerror(errno)));
   if (pid == 0) {
     ::setsid();
+    // Engines wait until the command's output is closed by everybody.
+    if (int null = ::open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0)
+      for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
     auto status = session.wait();
     ::_exit(status ? *status : 255);
   }
@@ -122,7 +126,8 @@ Outcome<int> run_exec(Globals const& g, Words const& words) {
   container::ExecOptions o{.process = ATTEMPT(make_process(a, rest, state)),
                            .console_socket = a.console_socket,
                            .preserve_fds = a.preserve_fds,
-                           .detached = a.detach};
+                           .detached = a.detach,
+                           .ignore_paused = a.ignore_paused};
   if (o.process.terminal && a.detach && a.console_socket.empty())
     return refuse("exec: a terminal is asked for and nobody stays to serve it; give --console-socket");
   if (!o.process.terminal && !a.console_socket.empty())

@@ -65,7 +65,7 @@ Outcome<int> run_kill(Globals const& g, Words const& words) {
   auto state = ATTEMPT(record.load());
   auto phase = container::phase_of(record, state);
   if (phase == container::Phase::Stopped)
-    return refuse(fmt::format("cannot signal container '{}': it is not running", rest[0]));
+    return refuse(fmt::format("container not running: cannot signal '{}'", rest[0]));  // the shim looks for the words
   // Before init runs there is nobody inside to take it: a signal that would end it ends the sandbox.
   if (phase == container::Phase::Created) {
     if (signal == SIGKILL || signal == SIGTERM || signal == SIGINT) ::kill(state.pid, SIGKILL);

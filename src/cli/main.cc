@@ -38,6 +38,8 @@ void declare(Options& o, Globals& g, bool& version) {
   o.text("--platform", g.platform, "what runs the container's code: trap");
   o.text("--overlay", g.overlay, "none, or memory: changes of the root live in memory and go with the container");
   o.text("--network", g.network, "sandbox or none");
+  o.text("--mm-approval", g.mm_approval,
+         "rules: changes of private memory are checked by the filter; all: each is approved by the sandbox's kernel");
   o.flag("--systemd-cgroup", g.systemd_cgroup, "take cgroupsPath as SLICE:PREFIX:NAME (recognised without it, too)");
   o.text("--rootless", g.rootless, "accepted for compatibility; found out by itself");
   o.text("--criu", g.criu, "accepted for compatibility; not used");

@@ -44,8 +44,8 @@ Outcome<int> run_ps(Globals const& g, Words const& words) {
   auto reply = ATTEMPT(container::call(record, container::RequestKind::Processes, {}, {}, 10));
   auto processes = ATTEMPT(container::decode_processes(reply.payload));
   if (format == "json") {
-    oci::JsonArray pids;
-    for (auto& p : processes) pids.emplace_back(p.pid);
+    oci::JsonArray pids;  // as engines want them: ids on the host
+    for (pid_t pid : container::host_processes(state)) pids.emplace_back(static_cast<int64_t>(pid));
     ATTEMPT(print(oci::print_json(pids) + "\n"));
   } else {
     ATTEMPT(print(table(processes)));

@@ -30,9 +30,8 @@ Outcome<> run_hook(oci::Hook const& hook, std::string_view point, std::string co
   host::OwnedFd input(::memfd_create("state", MFD_CLOEXEC));
   if (!input || ::write(input.get(), state.data(), state.size()) < 0 || ::lseek(input.get(), 0, SEEK_SET) != 0)
     return failed(strerror(errno));
-  auto arguments = pointers(hook.args.empty() ? std::vector{hook.path} : hook.args), environment = pointers(hook.env);
-  std::vector<std::string> const fallback{hook.path};
-  if (hook.args.empty()) arguments = pointers(fallback);
+  std::vector<std::string> const path_alone{hook.path};
+  auto arguments = pointers(hook.args.empty() ? path_alone : hook.args), environment = pointers(hook.env);
   pid_t pid = ::fork();
   if (pid < 0) return failed(strerror(errno));
   if (pid == 0) {

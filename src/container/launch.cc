@@ -19,6 +19,7 @@
 #include "container/hooks.h"
 #include "container/standard.h"
 #include "jail/namespaces.h"
+#include "oci/seccomp_profile.h"
 #include "sentry/sentry.h"
 
 namespace cofferdam::container {
@@ -69,10 +70,52 @@ std::vector<gofer::MountRequest> mount_requests(LaunchOptions const& o) {
     if (!sentry::is_bind(m)) continue;
     std::string source = m.source.starts_with('/') ? m.source : o.bundle + "/" + m.source;
     requests.push_back({.source = std::move(source),
-                        .readonly = sentry::has_option(m, "ro"),
+                        .readonly = sentry::has_option(m, "ro") || sentry::has_option(m, "rro"),
                         .recursive = sentry::has_option(m, "rbind")});
   }
   return requests;
+}
+
+bool changes_root(oci::Hooks const& hooks) {
+  return !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty();
+}
+
+// All but the specification itself, which follows when the sandbox has been forked.
+Outcome<sentry::Config> make_config(LaunchOptions const& o) {
+  sentry::Config config{.settings = o.settings};
+  auto& linux_config = o.spec.linux_config;
+  if (linux_config.seccomp) config.seccomp = ATTEMPT(oci::compile_seccomp(*linux_config.seccomp));
+  config.host_hooks = changes_root(o.spec.hooks);
+  if (!o.spec.hooks.start_container.empty()) {
+    State inside;  // init is process 1 of its namespace
+    inside.oci_version = o.spec.oci_version;
+    inside.id = o.id;
+    inside.pid = 1;
+    inside.bundle = o.bundle;
+    inside.rootfs = o.spec.root.path;
+    inside.annotations = o.spec.annotations;
+    config.hook_state = oci::print_json(state_json(inside, Phase::Created));
+  }
+  return config;
+}
+
+using IdRanges = std::vector<jail::IdRange>;
+
+std::pair<IdRanges, IdRanges> id_ranges(oci::Linux const& linux_config) {
+  auto convert = [](std::vector<oci::IdMapping> const& mappings) {
+    IdRanges out;
+    for (auto& m : mappings) out.push_back({m.container_id, m.host_id, m.size});
+    return out;
+  };
+  return {convert(linux_config.uid_mappings), convert(linux_config.gid_mappings)};
+}
+
+// Of the sandbox's host processes; the guest sees the value as its own.
+Outcome<> set_oom_score(pid_t pid, int score) {
+  std::string const path = fmt::format("/proc/{}/oom_score_adj", pid), text = fmt::format("{}", score);
+  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) return {};
+  return refuse(fmt::format("process.oomScoreAdj: the host does not let it be set to {}: {}", score, strerror(errno)));
 }
 
 }  // namespace
@@ -152,13 +195,25 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
     d.standard[0] = terminal_copy(0);
     if (!o.spec.process.console_size) o.spec.process.console_size = window_size(0);
   }
+  if (o.spec.process.terminal) {
+    // The terminal is all three. Engines wait until the command's own output is closed by everybody.
+    d.standard[1].reset();
+    d.standard[2].reset();
+    if (!o.console_socket.empty() && !d.log) d.log = host::OwnedFd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  }
   std::vector<gofer::MountRequest> requests = mount_requests(o);
+  sentry::Config config = ATTEMPT(make_config(o));
+  auto const [uids, gids] = id_ranges(o.spec.linux_config);
   jail::SandboxProcess process = ATTEMPT(jail::fork_into_namespaces());
-  if (process.pid == 0) sentry::run_sandbox({std::move(o.spec), o.settings}, std::move(d), requests);
+  if (process.pid == 0) {
+    config.spec = std::move(o.spec);
+    sentry::run_sandbox(std::move(config), std::move(d), requests);
+  }
   pid_ = state_.pid = process.pid;
   pidfd_ = std::move(process.pidfd);
   keeper_.sandbox_started();
-  ATTEMPT(jail::write_id_maps(pid_));
+  ATTEMPT(jail::write_id_maps(pid_, uids, gids));
+  if (o.spec.process.oom_score_adj) ATTEMPT(set_oom_score(pid_, *o.spec.process.oom_score_adj));
   ATTEMPT(cgroup::add_process(state_.cgroups, pid_));
   ATTEMPT(sentry::say(startup_.get(), Word::Go));
   d = {};  // our copies: so that the end of the sandbox shows on each
@@ -176,11 +231,13 @@ Outcome<> Sandbox::publish(LaunchOptions const& o) {
   state_.created = now_text();
   state_.owner = owner_name();
   if (record_) ATTEMPT(record_->save(state_));
-  if (!hooks_.prestart.empty() || !hooks_.create_runtime.empty() || !hooks_.create_container.empty()) {
-    std::string state = oci::print_json(state_json(state_, Phase::Created));
+  if (changes_root(hooks_)) {
+    std::string state = oci::print_json(state_json(state_, Phase::Created, "creating"));
     ATTEMPT(run_hooks(hooks_.prestart, "prestart", state));
     ATTEMPT(run_hooks(hooks_.create_runtime, "createRuntime", state));
     ATTEMPT(run_hooks(hooks_.create_container, "createContainer", state));
+    ATTEMPT(sentry::say(startup_.get(), Word::Check));
+    ATTEMPT(expect(Word::Done));
   }
   if (!o.pid_file.empty()) ATTEMPT(write_pid_file(o.pid_file, pid_));
   return {};

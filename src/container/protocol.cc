@@ -76,6 +76,11 @@ void put_process(WireWriter& w, oci::Process const& p) {
     w.number(limit.hard);
   }
   w.number<uint8_t>(p.no_new_privileges);
+  w.number<uint8_t>(p.oom_score_adj.has_value());
+  w.number<int32_t>(p.oom_score_adj.value_or(0));
+  oci::Scheduler scheduler = p.scheduler.value_or(oci::Scheduler{});
+  w.number<uint8_t>(p.scheduler.has_value());
+  for (int n : {scheduler.policy, scheduler.nice, scheduler.priority, p.io_priority}) w.number<int32_t>(n);
 }
 
 oci::Process get_process(WireReader& r) {
@@ -108,6 +113,13 @@ oci::Process get_process(WireReader& r) {
     limit.hard = r.number<uint64_t>();
   }
   p.no_new_privileges = r.flag();
+  bool const has_score = r.flag();
+  int const score = r.number<int32_t>();
+  if (has_score) p.oom_score_adj = score;
+  bool const has_scheduler = r.flag();
+  oci::Scheduler scheduler;
+  for (int* n : {&scheduler.policy, &scheduler.nice, &scheduler.priority, &p.io_priority}) *n = r.number<int32_t>();
+  if (has_scheduler) p.scheduler = scheduler;
   return p;
 }
 
@@ -134,6 +146,7 @@ Outcome<SignalRequest> SignalRequest::decode(std::string_view bytes) {
 std::string ExecRequest::encode() const {
   WireWriter w;
   put_process(w, process);
+  w.number<uint8_t>(ignore_paused);
   w.number(preserved_fds);
   return w.take();
 }
@@ -142,6 +155,7 @@ Outcome<ExecRequest> ExecRequest::decode(std::string_view bytes) {
   WireReader r(bytes);
   ExecRequest request;
   request.process = get_process(r);
+  request.ignore_paused = r.flag();
   request.preserved_fds = r.number<uint32_t>();
   if (!r.at_end() || request.process.args.empty() || request.preserved_fds > max_frame_fds) return malformed("exec");
   return request;

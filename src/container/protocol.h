@@ -24,6 +24,9 @@ enum class RequestKind : uint32_t {
   Wait = 5,       // pid; the reply (wait status) comes when it has exited
   Processes = 6,  // reply: ProcessReply list
   Resize = 7,     // ResizeRequest: the window of a process's terminal
+  Pause = 8,      // no process of the container runs from here
+  Resume = 9,
+  Debug = 10,     // text: "tasks" or "log-level LEVEL"; reply: text for people
 };
 
 struct Frame {
@@ -44,6 +47,7 @@ enum class Phase : uint32_t { Created = 0, Running = 1, Stopped = 2, Paused = 3 
 
 struct ExecRequest {
   oci::Process process;
+  bool ignore_paused = false;
   uint32_t preserved_fds = 0;  // descriptors 3 … 3+n-1 of the new process follow standard input, output and error
   std::string encode() const;
   static Outcome<ExecRequest> decode(std::string_view);

@@ -50,7 +50,8 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
     fds.push_back(static_cast<int>(3 + n));
   }
   self.socket_ = ATTEMPT(record.connect());
-  ExecRequest request{.process = std::move(o.process), .preserved_fds = o.preserve_fds};
+  ExecRequest request{
+      .process = std::move(o.process), .ignore_paused = o.ignore_paused, .preserved_fds = o.preserve_fds};
   ATTEMPT(send_frame(self.socket_.get(), static_cast<uint32_t>(RequestKind::Exec), request.encode(), fds));
   Frame reply = ATTEMPT(receive_frame(self.socket_.get()));
   if (reply.kind != 0) return refuse(std::move(reply.payload));

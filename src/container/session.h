@@ -15,7 +15,7 @@ struct ExecOptions {
   oci::Process process;
   std::string console_socket;
   unsigned preserve_fds = 0;
-  bool detached = false;
+  bool detached = false, ignore_paused = false;
 };
 
 class ExecSession {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -133,7 +134,7 @@ Outcome<StateDirectory> StateDirectory::open(std::string const& root, std::strin
   StateDirectory self;
   self.path_ = root + "/" + id;
   self.id_ = id;
-  auto missing = [&] { return refuse(fmt::format("container '{}' does not exist", id)); };
+  auto missing = [&] { return refuse(fmt::format("container does not exist: '{}'", id)); };
   self.directory_ = host::OwnedFd(::open(self.path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!self.directory_ && errno != ENOENT)
     return refuse(fmt::format("cannot open {}: {}", self.path_, strerror(errno)));
@@ -224,22 +225,59 @@ Outcome<host::OwnedFd> StateDirectory::connect() const {
   return fd;
 }
 
-uint64_t process_start_time(pid_t pid) {
+namespace {
+
+// Of /proc: short, and gone when the process is.
+std::string text_of(pid_t pid, char const* file) {
   char path[64];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
   host::OwnedFd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd) return 0;
-  char text[1024];
-  ssize_t n = ::read(fd.get(), text, sizeof text - 1);
-  if (n <= 0) return 0;
-  text[n] = '\0';
-  char const* at = strrchr(text, ')');  // the name may hold anything, a parenthesis too
+  char text[4096];
+  ssize_t n = fd ? ::read(fd.get(), text, sizeof text) : 0;
+  return n > 0 ? std::string(text, static_cast<size_t>(n)) : std::string();
+}
+
+std::string stat_of(pid_t pid) { return text_of(pid, "stat"); }
+
+// The sandbox's second process: what stubs are made from. No guest runs in it.
+bool is_zygote(pid_t pid) {
+  std::string const text = text_of(pid, "status");
+  size_t const at = text.find("NSpid:");
+  size_t const line_end = text.find('\n', at);
+  return at != std::string::npos && text.substr(at, line_end - at).ends_with("\t2");
+}
+
+}  // namespace
+
+uint64_t process_start_time(pid_t pid) {
+  std::string const text = stat_of(pid);
+  char const* at = strrchr(text.c_str(), ')');  // the name may hold anything, a parenthesis too
   char state = 0;
   unsigned long long start = 0;
   if (!at || sscanf(at + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state,
                     &start) != 2)
     return 0;
   return state == 'Z' || state == 'X' ? 0 : start;
+}
+
+std::vector<pid_t> host_processes(State const& s) {
+  std::vector<pid_t> out{s.pid};
+  DIR* directory = ::opendir("/proc");
+  if (!directory) return out;
+  while (auto* entry = ::readdir(directory)) {
+    pid_t const pid = ::atoi(entry->d_name);
+    if (pid <= 0) continue;
+    auto const text = stat_of(pid);
+    size_t const at = text.rfind(')');
+    int parent = 0;
+    char state = 0;
+    if (at != std::string::npos && sscanf(text.c_str() + at + 1, " %c %d", &state, &parent) == 2 && parent == s.pid &&
+        state != 'Z' && !is_zygote(pid))
+      out.push_back(pid);
+  }
+  ::closedir(directory);
+  std::ranges::sort(out.begin() + 1, out.end());
+  return out;
 }
 
 bool alive(State const& s) {
@@ -281,11 +319,11 @@ std::vector<std::string> list_ids(std::string const& root) {
   return ids;
 }
 
-oci::Json state_json(State const& s, Phase phase) {
+oci::Json state_json(State const& s, Phase phase, std::string_view status) {
   oci::JsonObject out{{"ociVersion", s.oci_version},
                       {"id", s.id},
                       {"pid", static_cast<int64_t>(phase == Phase::Stopped ? 0 : s.pid)},
-                      {"status", phase_name(phase)},
+                      {"status", status.empty() ? phase_name(phase) : status},
                       {"bundle", s.bundle},
                       {"rootfs", s.rootfs},
                       {"created", s.created}};

@@ -68,6 +68,8 @@ void remove_record(std::string const& root, std::string const& id, std::string c
 bool alive(State const&);
 // Asks the sandbox.
 Phase phase_of(StateDirectory const&, State const&);
+// The host processes of the sandbox: the sentry, then its stubs, one for each address space inside.
+std::vector<pid_t> host_processes(State const&);
 uint64_t process_start_time(pid_t pid);  // 0: no such process or a zombie
 
 // One request, one reply, on a connection of its own. timeout 0: for ever.
@@ -77,7 +79,7 @@ Outcome<Frame> call(StateDirectory const&, RequestKind, std::string_view payload
 // All ids under a state root, sorted.
 std::vector<std::string> list_ids(std::string const& root);
 
-// The JSON that `state` and `list` print for one container, members as runc's.
-oci::Json state_json(State const&, Phase);
+// The JSON that `state` and `list` print for one container, members as runc's. `status`: another word than the phase's.
+oci::Json state_json(State const&, Phase, std::string_view status = {});
 
 }  // namespace cofferdam::container

@@ -3,6 +3,9 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "base/outcome.h"
 #include "host/fd.h"
 
@@ -17,7 +20,15 @@ struct SandboxProcess {
 // namespace. The caller must have one thread only. The child has no ids until the parent has called write_id_maps.
 Outcome<SandboxProcess> fork_into_namespaces();
 
-// Root: every id of this user namespace, each to itself (directfs keeps files' owners). Others: their own id only.
-Outcome<> write_id_maps(pid_t child);
+struct IdRange {
+  uint32_t inside = 0, outside = 0, count = 0;
+};
+// Without ranges, root: every id of this user namespace, each to itself (directfs keeps files' owners). Others: their
+// own id only.
+Outcome<> write_id_maps(pid_t child, std::vector<IdRange> const& uids, std::vector<IdRange> const& gids);
+
+// In the child, when ranges were given: takes the ids 0 of its namespace, so that what it makes on the host belongs to
+// them. The caller has one thread only, and its death signal is cleared by this.
+Outcome<> become_mapped_root();
 
 }  // namespace cofferdam::jail

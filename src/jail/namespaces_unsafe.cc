@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,15 +73,32 @@ Outcome<SandboxProcess> fork_into_namespaces() {
   return SandboxProcess{static_cast<pid_t>(pid), host::OwnedFd(pid == 0 ? -1 : pidfd)};
 }
 
-Outcome<> write_id_maps(pid_t child) {
+namespace {
+std::string map_text(std::vector<IdRange> const& ranges) {
+  std::string text;
+  for (auto& r : ranges) text += fmt::format("{} {} {}\n", r.inside, r.outside, r.count);
+  return text;
+}
+}  // namespace
+
+Outcome<> write_id_maps(pid_t child, std::vector<IdRange> const& uids, std::vector<IdRange> const& gids) {
   std::string const base = fmt::format("/proc/{}/", child);
   if (::geteuid() == 0) {
-    ATTEMPT(write_file(base + "uid_map", ATTEMPT(identity_map("/proc/self/uid_map"))));
-    return write_file(base + "gid_map", ATTEMPT(identity_map("/proc/self/gid_map")));
+    ATTEMPT(write_file(base + "uid_map", uids.empty() ? ATTEMPT(identity_map("/proc/self/uid_map")) : map_text(uids)));
+    return write_file(base + "gid_map", gids.empty() ? ATTEMPT(identity_map("/proc/self/gid_map")) : map_text(gids));
   }
   ATTEMPT(write_file(base + "setgroups", "deny"));
   ATTEMPT(write_file(base + "uid_map", fmt::format("{0} {0} 1\n", ::geteuid())));
   return write_file(base + "gid_map", fmt::format("{0} {0} 1\n", ::getegid()));
+}
+
+Outcome<> become_mapped_root() {
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0)
+    return refuse(fmt::format("linux.uidMappings: cannot become root of the mapping: {}; map id 0 of the container",
+                              strerror(errno)));
+  // The change of ids has taken /proc/self away from us; it closes for good with the jail.
+  if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return refuse("cannot keep /proc/self readable");
+  return {};
 }
 
 }  // namespace cofferdam::jail

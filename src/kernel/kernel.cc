@@ -28,8 +28,12 @@ class HostWaiter final : public Waiter {
     host::futex_wake(word_);
   }
   void prepare() { word_.store(0); }
-  void wait() {
-    while (word_.load(std::memory_order_acquire) == 0) host::futex_wait(word_, 0);
+  // false: the deadline has passed.
+  bool wait(Deadline deadline) {
+    timespec const until = deadline.at_ns ? to_timespec(*deadline.at_ns) : timespec{};
+    while (word_.load(std::memory_order_acquire) == 0)
+      if (!host::futex_wait_until(word_, 0, deadline.at_ns ? &until : nullptr)) return false;
+    return true;
   }
 
  private:
@@ -37,20 +41,22 @@ class HostWaiter final : public Waiter {
 };
 
 template <class Ready>
-void wait_on_host_thread(WaitQueue& queue, Ready ready) {
+bool wait_on_host_thread(WaitQueue& queue, Ready ready, Deadline deadline = Deadline::never()) {
   HostWaiter waiter;
   queue.add(waiter, EPOLLIN);
+  bool done = false;
   for (;;) {
     waiter.prepare();
-    if (ready()) break;
-    waiter.wait();
+    done = ready();
+    if (done || !waiter.wait(deadline)) break;
   }
   queue.remove(waiter);
+  return done;
 }
 
 // The program named by the first argument, searched in the environment's PATH as runc and execvp(3) do.
 Result<Ref<File>> find_program(Task& task, ProcessSpec const& spec, std::string& path) {
-  std::string const& name = spec.arguments[0];
+  std::string const& name = spec.program.empty() ? spec.arguments[0] : spec.program;
   Vfs& vfs = task.kernel().vfs();
   Path cwd = task.fs()->cwd();
   if (name.find('/') != std::string::npos) {
@@ -107,6 +113,7 @@ void Kernel::register_device(mode_t type, uint64_t device, DeviceOpener opener) 
 }
 
 Result<Ref<File>> Kernel::open_device(Task& task, mode_t type, uint64_t device, Path const& path, int flags) {
+  if (device_policy_ && !device_policy_(type, device, flags & O_ACCMODE)) return fail(Errno::Perm);
   auto it = devices_.find({type, device});
   if (it == devices_.end()) return fail(Errno::NxIo);
   return it->second(task, path, flags);
@@ -120,13 +127,44 @@ void Kernel::task_ended(ProcessLocked const&) {
 
 Result<void> Kernel::run_task(Ref<Task> task) { return threads_->run(std::move(task)); }
 
+// Gives a new task what the specification says, and opens its program.
+Result<Ref<File>> Kernel::settle(Task& task, ProcessSpec const& spec, std::string& path) {
+  auto& own = task.implementation();
+  Path root = spec.root ? spec.root : vfs_->root_of(*root_mounts_);
+  {
+    MutexLock lock(own.shared_mutex);
+    own.files = spec.files;
+    own.fs = make_ref<FsContext>(root, root, spec.umask);
+    own.credentials = spec.credentials;
+  }
+  own.personality = spec.personality;
+  own.scheduling_policy = spec.scheduling_policy;
+  own.scheduling_priority = spec.scheduling_priority;
+  own.nice = spec.nice;
+  own.io_priority = spec.io_priority;
+  task.no_new_privileges.store(spec.no_new_privileges);
+  auto cwd = TRY(vfs_->lookup(task, root, spec.working_directory, {.must_be_directory = true}));
+  task.fs()->set_cwd(cwd);
+  return find_program(task, spec, path);
+}
+
+Result<void> Kernel::check_process(ProcessSpec const& spec) {
+  if (spec.arguments.empty()) return fail(Errno::Inval);
+  auto task = make_ref<Task>(*this, make_ref<ThreadGroup>(*this, 0), 0, nullptr);
+  std::string path;
+  TRY(settle(*task, spec, path));
+  return {};
+}
+
 Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<ThreadGroup> parent) {
   if (spec.arguments.empty()) return fail(Errno::Inval);
   Ref<ThreadGroup> group;
   Ref<Task> task;
   {
     ProcessLocked lock(*this);
-    int32_t pid = TRY(pids_.allocate(lock));
+    int32_t pid = 1;
+    if (spec.before_init) pids_.keep_init_number(lock);
+    if (spec.before_init || init_started_) pid = TRY(pids_.allocate(lock));
     group = make_ref<ThreadGroup>(*this, pid);
     task = make_ref<Task>(*this, group, pid, nullptr);
     auto& g = group->implementation();
@@ -136,6 +174,7 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
     g.tasks.push_back(task);
     g.parent = parent.get();
     if (parent) parent->implementation().children.push_back(group);
+    g.oom_score_adj = spec.oom_score_adj;
     for (auto const& [resource, limit] : spec.limits) group->limits.set(resource, limit);
     pids_.add(pid, task, lock);
     if (spec.controlling_terminal) spec.controlling_terminal->set_controlling(*group, lock);
@@ -151,24 +190,18 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
   };
   auto launched = [&]() -> Result<void> {
     auto& own = task->implementation();
-    Path root = spec.root ? spec.root : vfs_->root_of(*root_mounts_);
-    {
-      MutexLock lock(own.shared_mutex);
-      own.files = spec.files;
-      own.fs = make_ref<FsContext>(root, root, spec.umask);
-      own.credentials = spec.credentials;
-    }
-    task->no_new_privileges.store(spec.no_new_privileges);
-    auto cwd = TRY(vfs_->lookup(*task, root, spec.working_directory, {.must_be_directory = true}));
-    task->fs()->set_cwd(cwd);
     std::string path;
-    auto program = TRY(find_program(*task, spec, path));
+    auto program = TRY(settle(*task, spec, path));
     TRY(execute(*task, program, path, spec.arguments, spec.environment));
     own.registers_replaced = false;
     // What the container is given is what it starts with: the capabilities of the spec, not those of an execve by root.
     task->set_credentials(spec.credentials);
     {
       ProcessLocked lock(*this);
+      if (!spec.before_init) init_started_ = true;
+      own.seccomp_chain = spec.seccomp;
+      own.seccomp_filter.store(spec.seccomp.get());
+      own.seccomp_mode.store(spec.seccomp ? seccomp::Mode::Filter : seccomp::Mode::Disabled);
       task_started(lock);
     }
     auto started = run_task(task);
@@ -185,11 +218,26 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
   return group;
 }
 
-int Kernel::wait_for_exit(ThreadGroup& group) {
-  wait_on_host_thread(group.exit_queue, [&] {
+void Kernel::set_frozen(bool frozen) {
+  {
     ProcessLocked lock(*this);
-    return group.implementation().zombie;
-  });
+    frozen_.store(frozen, std::memory_order_release);
+    if (frozen)
+      for (auto const& group : pids_.groups(lock))
+        for (auto const& task : group->tasks(lock)) task->notify_work(work::freeze);
+  }
+  if (!frozen) thaw_queue_.wake(EPOLLIN, SIZE_MAX);
+}
+
+std::optional<int> Kernel::wait_for_exit(ThreadGroup& group, Deadline deadline) {
+  bool const exited = wait_on_host_thread(
+      group.exit_queue,
+      [&] {
+        ProcessLocked lock(*this);
+        return group.implementation().zombie;
+      },
+      deadline);
+  if (!exited) return std::nullopt;
   ProcessLocked lock(*this);
   return group.implementation().exit_status;
 }

@@ -16,6 +16,8 @@
 #include "kernel/host_facts.h"
 #include "kernel/ipc/ipc_state.h"
 #include "kernel/mm/memory_file.h"
+#include "kernel/seccomp/seccomp.h"
+#include "kernel/sysctls.h"
 #include "kernel/task/futex_pi.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/task/thread_group.h"
@@ -56,6 +58,12 @@ struct ProcessSpec {
   Ref<FdTable> files;                  // 0, 1, 2 set up
   Ref<Terminal> controlling_terminal;  // null: none
   Path root;                           // of its mount namespace; empty: that of init
+  Ref<seccomp::Filter> seccomp;        // in force from its first instruction on; null: none
+  uint32_t personality = 0;            // personality(2)
+  int oom_score_adj = 0;
+  int scheduling_policy = 0, scheduling_priority = 0, nice = 0, io_priority = 0;
+  std::string program;       // what to run, when it is not the first argument
+  bool before_init = false;  // a hook of the container's: has any number but 1
 };
 
 class Kernel {
@@ -65,8 +73,9 @@ class Kernel {
     SyscallDispatcher dispatcher;
     std::string kernel_release;  // "6.12.0-cofferdam"
     bool strace = false;
-    uint64_t memory_limit = 0;  // bytes that sysinfo and /proc/meminfo show; 0: the host's
-    HostFacts host_facts;       // open_host_facts(), before the jail closes
+    uint64_t memory_limit = 0;     // bytes that sysinfo and /proc/meminfo show; 0: the host's
+    HostFacts host_facts;          // open_host_facts(), before the jail closes
+    std::string uid_map, gid_map;  // what /proc/PID/uid_map and gid_map show; empty: every id is itself
   };
   static Result<std::unique_ptr<Kernel>> create(Options);
   ~Kernel();
@@ -82,6 +91,7 @@ class Kernel {
   IpcState& ipc() { return ipc_; }
   HostNotifier& host_notifier() { return *host_notifier_; }
   Guarded<UtsNames>& uts() { return uts_; }
+  Sysctls& sysctls() { return sysctls_; }
   MountNamespace& root_mounts() { return *root_mounts_; }
   // When the system booted, on the host's CLOCK_MONOTONIC: where CLOCK_BOOTTIME, which guests read from the vDSO,
   // begins. /proc/uptime, btime and the start times of processes agree with it.
@@ -94,15 +104,27 @@ class Kernel {
   // Device nodes by type (S_IFCHR, S_IFBLK) and number: how the VFS opens one.
   using DeviceOpener = std::function<Result<Ref<File>>(Task&, Path const&, int flags)>;
   void register_device(mode_t type, uint64_t device, DeviceOpener);
-  Result<Ref<File>> open_device(Task&, mode_t type, uint64_t device, Path const&, int flags);  // ENXIO
+  // EPERM when the policy forbids it; ENXIO when there is no such device.
+  Result<Ref<File>> open_device(Task&, mode_t type, uint64_t device, Path const&, int flags);
+  // The device cgroup: whether a device may be opened with this access mode (O_RDONLY …). Before tasks run.
+  using DevicePolicy = std::function<bool(mode_t type, uint64_t device, int access_mode)>;
+  void set_device_policy(DevicePolicy policy) { device_policy_ = std::move(policy); }
 
   // Starts a process: the first is init (pid 1). Looks the program up in PATH of the environment as runc does.
   // Errors: ENOENT, EACCES, ENOEXEC, … of execve(2). The task runs at once.
   Result<Ref<ThreadGroup>> start_process(ProcessSpec const&, Ref<ThreadGroup> parent = {});
+  // What start_process would find wrong with the working directory or the program now. Nothing is started.
+  Result<void> check_process(ProcessSpec const&);
   // Waits on the calling (non-task) thread until the group has exited; gives its wait(2) status.
-  int wait_for_exit(ThreadGroup&);
+  // Nothing when the deadline passes first.
+  std::optional<int> wait_for_exit(ThreadGroup&, Deadline);
   // SIGKILL to everything, and waits until no task is left. For the end of the sandbox.
   void kill_all();
+
+  // While frozen no task runs guest code or gets on with a call; everything else works.
+  void set_frozen(bool);
+  bool frozen() const { return frozen_.load(std::memory_order_acquire); }
+  WaitQueue& thaw_queue() { return thaw_queue_; }
 
   // How many tasks live (zombies not counted).
   int32_t living_tasks() const { return living_tasks_.load(std::memory_order_relaxed); }
@@ -115,6 +137,7 @@ class Kernel {
  private:
   friend class ProcessLocked;
   explicit Kernel(Options);
+  Result<Ref<File>> settle(Task&, ProcessSpec const&, std::string& path);
   Options options_;
   Mutex process_mutex_;
   PidNamespace pids_;
@@ -126,10 +149,15 @@ class Kernel {
   std::unique_ptr<Vfs> vfs_;
   std::unique_ptr<MountNamespace> root_mounts_;
   Guarded<UtsNames> uts_;
+  Sysctls sysctls_{*this};
   std::vector<FileSystemType> file_system_types_;
   std::map<std::pair<mode_t, uint64_t>, DeviceOpener> devices_;
   Nanoseconds boot_time_ns_ = 0;
   std::atomic<int32_t> living_tasks_{0};
+  bool init_started_ = false;  // under the process lock
+  DevicePolicy device_policy_;
+  std::atomic<bool> frozen_{false};
+  WaitQueue thaw_queue_;
   WaitQueue task_end_queue_;
   std::unique_ptr<TaskThreadPool> threads_;
 };

@@ -1,5 +1,6 @@
 #include "oci/names.h"
 
+#include <sched.h>
 #include <strings.h>
 #include <sys/resource.h>
 
@@ -91,6 +92,17 @@ std::optional<int> capability_number(std::string_view name) {
 
 std::string_view capability_name(int number) {
   return number >= 0 && number < capability_count ? capability_names[static_cast<size_t>(number)] : "CAP_?";
+}
+
+std::optional<int> scheduler_policy(std::string_view name) {
+  constexpr Named policies[] = {{"SCHED_OTHER", SCHED_OTHER},
+                                {"SCHED_FIFO", SCHED_FIFO},
+                                {"SCHED_RR", SCHED_RR},
+                                {"SCHED_BATCH", SCHED_BATCH},
+                                {"SCHED_IDLE", SCHED_IDLE}};
+  for (auto& p : policies)
+    if (p.name == name) return p.number;
+  return std::nullopt;
 }
 
 std::optional<int> rlimit_number(std::string_view name) {

@@ -8,7 +8,8 @@
 
 namespace cofferdam::oci {
 
-std::optional<int> rlimit_number(std::string_view name);  // "RLIMIT_NOFILE"
+std::optional<int> rlimit_number(std::string_view name);     // "RLIMIT_NOFILE"
+std::optional<int> scheduler_policy(std::string_view name);  // "SCHED_OTHER"
 std::optional<NamespaceType> namespace_type(std::string_view name);
 
 }  // namespace cofferdam::oci

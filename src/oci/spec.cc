@@ -6,81 +6,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "host/fd.h"
+#include "kernel/sysctls.h"
+#include "oci/mount_options.h"
 #include "oci/names.h"
 #include "oci/reader.h"
+#include "oci/spec_parts.h"
 
 namespace cofferdam::oci {
 
 namespace {
-
-// Names that this kernel does not know are dropped with a warning, as runc does.
-uint64_t read_capability_set(Reader const& list) {
-  uint64_t set = 0;
-  for (auto& item : list.items()) {
-    std::string name;
-    item.read(name);
-    if (auto number = capability_number(name))
-      set |= uint64_t{1} << *number;
-    else
-      log::warning("{}: no capability is called '{}'; ignored", item.path(), name);
-  }
-  return set;
-}
-
-void read_rlimits(Reader const& list, std::vector<Rlimit>& to) {
-  for (auto& item : list.items()) {
-    std::string type;
-    Rlimit limit;
-    item.at("type").require(type);
-    item.at("soft").require(limit.soft);
-    item.at("hard").require(limit.hard);
-    auto number = rlimit_number(type);
-    if (!number) {
-      item.at("type").complain(fmt::format("'{}' is no resource limit; use a name like RLIMIT_NOFILE", type));
-      return;
-    }
-    limit.resource = *number;
-    if (limit.soft > limit.hard)
-      item.complain(fmt::format("soft limit {} is above hard limit {}", limit.soft, limit.hard));
-    for (auto& earlier : to)
-      if (earlier.resource == limit.resource) item.complain(fmt::format("{} is given twice", type));
-    to.push_back(limit);
-  }
-}
-
-void read_process(Reader const& r, Process& p) {
-  r.at("terminal").read(p.terminal);
-  if (auto size = r.at("consoleSize"); size.present()) {
-    p.console_size.emplace();
-    size.at("height").read(p.console_size->height);
-    size.at("width").read(p.console_size->width);
-  }
-  auto user = r.at("user");
-  user.at("uid").read(p.user.uid);
-  user.at("gid").read(p.user.gid);
-  user.at("umask").read(p.user.umask);
-  user.at("additionalGids").read(p.user.additional_gids);
-  r.at("args").read(p.args);
-  if (p.args.empty()) r.at("args").complain("names no program to run; give at least one string");
-  r.at("env").read(p.env);
-  r.at("cwd").require(p.cwd);
-  if (!p.cwd.starts_with('/')) r.at("cwd").complain(fmt::format("'{}' is not an absolute path", p.cwd));
-  if (auto caps = r.at("capabilities"); caps.present())
-    p.capabilities = Capabilities{
-        .bounding = read_capability_set(caps.at("bounding")),
-        .effective = read_capability_set(caps.at("effective")),
-        .inheritable = read_capability_set(caps.at("inheritable")),
-        .permitted = read_capability_set(caps.at("permitted")),
-        .ambient = read_capability_set(caps.at("ambient")),
-    };
-  read_rlimits(r.at("rlimits"), p.rlimits);
-  r.at("noNewPrivileges").read(p.no_new_privileges);
-  r.at("oomScoreAdj").read(p.oom_score_adj);
-}
 
 void read_mounts(Reader const& list, std::vector<Mount>& to) {
   for (auto& item : list.items()) {
@@ -92,6 +32,10 @@ void read_mounts(Reader const& list, std::vector<Mount>& to) {
     // Relative destinations were allowed before 1.0; runc still takes them as relative to the root.
     if (!m.destination.empty() && !m.destination.starts_with('/')) m.destination.insert(0, "/");
     if (m.destination.empty()) item.at("destination").complain("is empty; give an absolute path");
+    for (char const* map : {"uidMappings", "gidMappings"})
+      if (!item.at(map).items().empty())
+        item.at(map).complain("a mapping of a mount's own is not supported; remove it");
+    check_mount_options(item.at("options"), m);
   }
 }
 
@@ -122,21 +66,6 @@ void read_devices(Reader const& list, std::vector<Device>& to) {
   }
 }
 
-void read_resources(Reader const& r, Resources& to) {
-  auto memory = r.at("memory"), cpu = r.at("cpu");
-  memory.at("limit").read(to.memory_limit);
-  memory.at("reservation").read(to.memory_reservation);
-  memory.at("swap").read(to.memory_swap);
-  cpu.at("shares").read(to.cpu_shares);
-  cpu.at("period").read(to.cpu_period);
-  cpu.at("quota").read(to.cpu_quota);
-  cpu.at("cpus").read(to.cpuset_cpus);
-  cpu.at("mems").read(to.cpuset_mems);
-  r.at("pids").at("limit").read(to.pids_limit);
-  r.at("blockIO").at("weight").read(to.block_io_weight);
-  r.at("unified").read(to.unified);
-}
-
 void read_namespaces(Reader const& list, std::vector<Namespace>& to) {
   for (auto& item : list.items()) {
     std::string type, path;
@@ -154,6 +83,58 @@ void read_namespaces(Reader const& list, std::vector<Namespace>& to) {
   }
 }
 
+void read_time_offsets(Reader const& at, std::vector<TimeOffset>& to) {
+  for (auto& [clock, value] : at.members()) {
+    if (clock != "monotonic" && clock != "boottime")
+      value.complain("no such clock can be shifted; use monotonic or boottime");
+    auto& offset = to.emplace_back();
+    offset.clock = clock;
+    value.at("secs").read(offset.seconds);
+    value.at("nanosecs").read(offset.nanoseconds);
+    if (offset.nanoseconds > 999'999'999) value.at("nanosecs").complain("is more than a second");
+  }
+}
+
+void read_personality(Reader const& at, bool& linux32) {
+  if (!at.present()) return;
+  std::string domain;
+  at.at("domain").require(domain);
+  if (domain != "LINUX" && domain != "LINUX32")
+    at.at("domain").complain(fmt::format("'{}' is no personality; use LINUX or LINUX32", domain));
+  if (!at.at("flags").items().empty()) at.at("flags").complain("no flags are defined; leave it out");
+  linux32 = domain == "LINUX32";
+}
+
+void check_propagation(Reader const& at, std::string const& name) {
+  constexpr std::string_view good[] = {"", "private", "rprivate", "slave", "rslave", "unbindable", "runbindable"};
+  if (name == "shared" || name == "rshared")
+    at.complain("mounts of a container cannot spread to the host; use private or slave");
+  else if (std::ranges::find(good, name) == std::end(good))
+    at.complain(fmt::format("'{}' is no propagation; use private or slave", name));
+}
+
+void check_sysctls(Reader const& at, std::vector<std::pair<std::string, std::string>>& all) {
+  for (auto& [name, value] : all) {
+    std::string dotted = name;
+    std::ranges::replace(dotted, '/', '.');
+    auto refuse_it = [&](std::string_view why) { at.complain(fmt::format("'{}' {}", name, why)); };
+    std::string path = dotted;
+    std::ranges::replace(path, '.', '/');
+    if (dotted == "kernel.hostname")
+      refuse_it("is set by hostname; use that");
+    else if (dotted != "kernel.domainname" && !kernel::Sysctls::find(path))
+      refuse_it("is no setting of the sandbox's own that can be set");
+    name = path;
+  }
+}
+
+void refuse_joined_namespaces(Reader const& at, std::vector<Namespace> const& all) {
+  for (auto& n : all)
+    if (!n.path.empty() && n.type != NamespaceType::Network)
+      at.complain(
+          fmt::format("namespace '{}' cannot be joined: a sandbox has its own kernel; leave its path out", n.path));
+}
+
 void read_linux(Reader const& r, Linux& to) {
   read_namespaces(r.at("namespaces"), to.namespaces);
   read_id_mappings(r.at("uidMappings"), to.uid_mappings);
@@ -164,9 +145,21 @@ void read_linux(Reader const& r, Linux& to) {
   read_devices(r.at("devices"), to.devices);
   r.at("cgroupsPath").read(to.cgroups_path);
   read_resources(r.at("resources"), to.resources);
+  read_device_rules(r.at("resources").at("devices"), to.device_rules);
   r.at("rootfsPropagation").read(to.rootfs_propagation);
+  check_propagation(r.at("rootfsPropagation"), to.rootfs_propagation);
+  check_sysctls(r.at("sysctl"), to.sysctl);
+  refuse_joined_namespaces(r.at("namespaces"), to.namespaces);
+  read_time_offsets(r.at("timeOffsets"), to.time_offsets);
+  read_personality(r.at("personality"), to.linux32);
+  refuse_present(r.at("intelRdt"), "no cache or bandwidth classes are set");
+  refuse_present(r.at("netDevices"), "host devices are not moved into a sandbox");
+  refuse_present(r.at("memoryPolicy"), "the memory policy is the guest's own to set");
   r.at("mountLabel").read(to.mount_label);
-  if (auto seccomp = r.at("seccomp"); seccomp.present()) to.seccomp = *seccomp.value();
+  if (auto seccomp = r.at("seccomp"); seccomp.present()) {
+    to.seccomp.emplace();
+    read_seccomp(seccomp, *to.seccomp);
+  }
 }
 
 void read_hooks(Reader const& list, std::vector<Hook>& to) {
@@ -200,7 +193,7 @@ void check_version(Reader const& at, std::string const& version) {
 
 bool Resources::any() const {
   return memory_limit || memory_reservation || memory_swap || cpu_shares || cpu_period || cpu_quota || pids_limit ||
-         block_io_weight || !cpuset_cpus.empty() || !cpuset_mems.empty() || !unified.empty();
+         block_io_weight || !files.empty() || !cpuset_cpus.empty() || !cpuset_mems.empty() || !unified.empty();
 }
 
 Outcome<Spec> parse_spec(std::string_view text, std::string_view file) {

@@ -12,6 +12,7 @@
 
 #include "base/outcome.h"
 #include "oci/json.h"
+#include "oci/seccomp_profile.h"
 
 namespace cofferdam::oci {
 
@@ -37,6 +38,10 @@ struct ConsoleSize {
   uint16_t height = 0, width = 0;
 };
 
+struct Scheduler {
+  int policy = 0, nice = 0, priority = 0;  // SCHED_* of <sched.h>
+};
+
 struct Process {
   bool terminal = false;
   std::optional<ConsoleSize> console_size;
@@ -47,6 +52,9 @@ struct Process {
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
+  std::optional<Scheduler> scheduler;
+  int io_priority = 0;  // as ioprio_set(2) takes it; 0: none
+  std::string apparmor_profile, selinux_label;
 };
 
 struct Root {
@@ -77,8 +85,28 @@ struct Device {
   uint32_t uid = 0, gid = 0;
 };
 
+// A rule of the device cgroup; the last one that fits decides.
+struct DeviceRule {
+  bool allow = false;
+  char type = 'a';                      // a, b or c
+  std::optional<int64_t> major, minor;  // absent: every
+  std::string access = "rwm";
+};
+
+struct TimeOffset {
+  std::string clock;  // "monotonic" or "boottime"
+  int64_t seconds = 0;
+  uint32_t nanoseconds = 0;
+};
+
 // Limits that the cgroup of the sandbox gets. Absent: not limited.
 struct Resources {
+  // Files of version 1 hierarchies that have no member of their own here: (controller, file, value).
+  struct File {
+    std::string controller, name, value;
+    std::string path;  // of the value in config.json
+  };
+  std::vector<File> files;
   std::optional<int64_t> memory_limit, memory_reservation, memory_swap;
   std::optional<uint64_t> cpu_shares, cpu_period;
   std::optional<int64_t> cpu_quota;
@@ -98,7 +126,10 @@ struct Linux {
   std::string cgroups_path;
   Resources resources;
   std::string rootfs_propagation, mount_label;
-  Json seccomp;  // as written; null when absent
+  std::optional<SeccompProfile> seccomp;
+  std::vector<TimeOffset> time_offsets;
+  std::vector<DeviceRule> device_rules;
+  bool linux32 = false;  // personality LINUX32
 };
 
 struct Hook {

@@ -188,7 +188,8 @@ class Context {
   struct Facts {
     int32_t pid, tid, ppid;
     uint32_t uid, euid, gid, egid;
-    bool answer_natively;  // false while the call must be seen (strace, ptrace, guest seccomp)
+    bool answer_natively;        // false while the call must be seen (strace, ptrace, guest seccomp)
+    bool futex_natively = true;  // false while a filter of the guest's has to see futex calls
   };
   virtual void set_facts(Facts const&) = 0;
   // What the guest may change without a stop where the platform answers rt_sigprocmask and set_robust_list itself.
@@ -205,6 +206,9 @@ class Context {
   // The last that this thread does in guest memory, when its Context is destroyed: 0 is stored at the address and one
   // waiter of the (shared) futex there is woken (CLONE_CHILD_CLEARTID). Errors are nobody's.
   virtual void clear_at_end(uint64_t address) = 0;
+  // After a Syscall stop by futex(2), when Facts::futex_natively is false: the host serves this one call, whose result
+  // the guest gets without another stop. The operation is one of the host's and its addresses are below user_limit().
+  virtual void serve_futex_natively_once() {}
 };
 
 class Platform {

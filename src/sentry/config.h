@@ -19,8 +19,9 @@ struct Settings {
   Overlay overlay = Overlay::None;
   Network network = Network::Sandbox;
   bool strace = false;
-  bool report_violations = false;  // of the jail: log and refuse instead of ending the sandbox
-  bool report_jail_rules = false;  // log each rule of the jail that is used
+  bool approve_all_memory_calls = false;  // --mm-approval=all
+  bool report_violations = false;         // of the jail: log and refuse instead of ending the sandbox
+  bool report_jail_rules = false;         // log each rule of the jail that is used
   log::Level log_level = log::Level::Warning;
 };
 
@@ -39,6 +40,9 @@ struct Descriptors {
 struct Config {
   oci::Spec spec;
   Settings settings;
+  std::vector<sock_filter> seccomp;  // the compiled profile of the specification; empty: none
+  std::string hook_state;            // what startContainer hooks read on their standard input
+  bool host_hooks = false;           // hooks on the host may still change the root: the command asks for the last check
 };
 
 // Is this mount of the specification a bind mount?

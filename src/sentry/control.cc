@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <optional>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -21,6 +24,13 @@ namespace {
 using container::RequestKind;
 
 constexpr size_t max_connections = 256;
+
+std::optional<log::Level> level_of(std::string_view name) {
+  constexpr std::string_view names[] = {"error", "warning", "info", "debug"};  // in the order of log::Level
+  auto const* found = std::ranges::find(names, name);
+  if (found == std::end(names)) return std::nullopt;
+  return static_cast<log::Level>(found - names);
+}
 
 }  // namespace
 
@@ -53,6 +63,21 @@ int Control::serve() {
   return status && *status ? shell_status(**status) : 128 + SIGKILL;
 }
 
+container::Phase Control::phase() const {
+  if (!guest_.started()) return container::Phase::Created;
+  return guest_.paused() ? container::Phase::Paused : container::Phase::Running;
+}
+
+Outcome<std::string> Control::debug(std::string const& wish) {
+  constexpr std::string_view level_word = "log-level ";
+  if (wish == "tasks") return guest_.task_table();
+  if (!wish.starts_with(level_word)) return refuse("this sandbox does not know that wish");
+  auto const level = level_of(std::string_view(wish).substr(level_word.size()));
+  if (!level) return refuse("no such log level; use debug, info, warning or error");
+  log::sink().level = *level;
+  return std::string();
+}
+
 Outcome<> Control::start() {
   if (guest_.started()) return refuse("the container runs already");
   return guest_.start_init();
@@ -69,6 +94,11 @@ void Control::on_startup() {
     case Word::Start: {
       auto started = start();
       (void)say(startup_.get(), started ? Word::Done : Word::Failed, started ? "" : started.error());
+      break;
+    }
+    case Word::Check: {
+      auto checked = guest_.check_init();
+      (void)say(startup_.get(), checked ? Word::Done : Word::Failed, checked ? "" : checked.error());
       break;
     }
     case Word::Detached:
@@ -128,12 +158,12 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
       return nothing;
     }
     case RequestKind::Status:
-      return container::encode_number(
-          static_cast<uint32_t>(guest_.started() ? container::Phase::Running : container::Phase::Created));
+      return container::encode_number(static_cast<uint32_t>(phase()));
     case RequestKind::Exec: {
       auto request = ATTEMPT(container::ExecRequest::decode(frame.payload));
       if (frame.fds.size() != 3 + request.preserved_fds) return refuse("exec: the wrong number of descriptors");
       if (!guest_.started()) return refuse("the container does not run yet; start it first");
+      if (guest_.paused() && !request.ignore_paused) return refuse("the container is paused; resume it first");
       auto pid = ATTEMPT(guest_.exec(request.process, std::move(frame.fds)));
       return container::encode_number(static_cast<uint32_t>(pid));
     }
@@ -146,6 +176,14 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
     }
     case RequestKind::Processes:
       return container::encode_processes(guest_.processes());
+    case RequestKind::Pause:
+      ATTEMPT(guest_.pause(true));
+      return nothing;
+    case RequestKind::Resume:
+      ATTEMPT(guest_.pause(false));
+      return nothing;
+    case RequestKind::Debug:
+      return debug(frame.payload);
     case RequestKind::Resize: {
       auto request = ATTEMPT(container::ResizeRequest::decode(frame.payload));
       ATTEMPT(guest_.resize(request.pid, request.rows, request.columns));

@@ -30,6 +30,8 @@ class Control {
   void answer(Connection&, Outcome<std::string> const& result);
   Outcome<std::string> serve_request(Connection&, container::Frame&);
   Outcome<> start();
+  Outcome<std::string> debug(std::string const& wish);
+  container::Phase phase() const;
 
   Guest& guest_;
   host::OwnedFd startup_, listener_;

@@ -5,6 +5,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/personality.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +20,10 @@
 #include "kernel/kernel.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
+#include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
+#include "kernel/vfs/dentry.h"
+#include "kernel/vfs/memory_inode.h"
 #include "sentry/mounts.h"
 #include "sentry/process_spec.h"
 #include "sentry/terminal.h"
@@ -62,14 +68,65 @@ struct Guest::State {
   host::OwnedFd event, root_fd;
   std::vector<host::OwnedFd> init_files;
   bool init_started = false;
+  Ref<kernel::seccomp::Filter> seccomp;
   std::map<int32_t, Started> running;
   std::map<int32_t, int> exited;  // pid -> wait status
 
   Outcome<int32_t> launch(oci::Process const& process, std::vector<host::OwnedFd> fds);
+  kernel::ProcessSpec process_spec(oci::Process const& process);
+  Outcome<> run_start_hooks();
+  Outcome<> run_start_hook(oci::Hook const& hook);
   Outcome<> add_files(kernel::ProcessSpec&, oci::Process const&, std::vector<host::OwnedFd>& fds,
                       std::unique_ptr<Terminal>& terminal);
   void collect();
 };
+
+namespace {
+
+// The user namespace's map as /proc shows it.
+std::string map_text(std::vector<oci::IdMapping> const& mappings) {
+  std::string text;
+  for (auto& m : mappings) text += fmt::format("{:>10} {:>10} {:>10}\n", m.container_id, m.host_id, m.size);
+  return text;
+}
+
+Outcome<> apply_sysctls(Kernel& kernel, oci::Linux const& linux_config) {
+  for (auto& [path, value] : linux_config.sysctl) {
+    if (path == "kernel/domainname") {
+      kernel.uts().with([&](kernel::UtsNames& names) { names.domain_name = value.substr(0, 64); });
+    } else if (auto set = kernel.sysctls().set(path, value); !set) {
+      return refuse(
+          fmt::format("linux.sysctl: '{}' cannot be set to '{}': {}", path, value, errno_text(set.error().code)));
+    }
+  }
+  return {};
+}
+
+// The rules as the device cgroup reads them: the last that fits decides; without any, everything is allowed. The
+// standard devices always are.
+Kernel::DevicePolicy device_policy(std::vector<oci::DeviceRule> const& rules) {
+  if (rules.empty()) return {};
+  return [rules](mode_t type, uint64_t device, int access_mode) {
+    auto const number = std::pair<int64_t, int64_t>(major(device), minor(device));
+    constexpr std::pair<int64_t, int64_t> standard[] = {{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}};
+    if (S_ISCHR(type) && (number.first == 136 || std::ranges::find(standard, number) != std::end(standard)))
+      return true;
+    auto allows = [&](char access) {
+      bool allowed = true;
+      for (auto& rule : rules) {
+        bool fits = (rule.type == 'a' || rule.type == (S_ISBLK(type) ? 'b' : 'c')) &&
+                    (rule.type == 'a' ||
+                     ((!rule.major || *rule.major == number.first) && (!rule.minor || *rule.minor == number.second)));
+        if (fits && rule.access.contains(access)) allowed = rule.allow;
+      }
+      return allowed;
+    };
+    bool const reads = access_mode != O_WRONLY, writes = access_mode != O_RDONLY;
+    return (!reads || allows('r')) && (!writes || allows('w'));
+  };
+}
+
+}  // namespace
 
 Guest::Guest(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Guest::~Guest() = default;
@@ -86,13 +143,24 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
                                 .strace = config.settings.strace,
                                 .memory_limit = static_cast<uint64_t>(
                                     std::max<int64_t>(0, config.spec.linux_config.resources.memory_limit.value_or(0))),
-                                .host_facts = std::move(facts)});
+                                .host_facts = std::move(facts),
+                                .uid_map = map_text(config.spec.linux_config.uid_mappings),
+                                .gid_map = map_text(config.spec.linux_config.gid_mappings)});
   if (!kernel) return refuse(fmt::format("cannot start the kernel: {}", errno_text(kernel.error().code)));
   state->kernel = std::move(*kernel);
   state->kernel->uts().with([&](kernel::UtsNames& names) {
     if (!config.spec.hostname.empty()) names.hostname = config.spec.hostname;
     if (!config.spec.domainname.empty()) names.domain_name = config.spec.domainname;
   });
+  ATTEMPT(apply_sysctls(*state->kernel, config.spec.linux_config));
+  state->kernel->set_device_policy(device_policy(config.spec.linux_config.device_rules));
+  if (!config.seccomp.empty()) {
+    auto program = kernel::seccomp::Program::check(config.seccomp);
+    auto filter = program ? kernel::seccomp::Filter::create(std::move(*program), {})
+                          : Result<Ref<kernel::seccomp::Filter>>(std::unexpected(program.error()));
+    if (!filter) return refuse("linux.seccomp: the profile does not make a valid filter");
+    state->seccomp = std::move(*filter);
+  }
   register_modules(*state->kernel);
   ATTEMPT(build_file_tree(*state->kernel, config, d));
   for (auto& fd : d.standard) state->init_files.push_back(std::move(fd));
@@ -121,7 +189,7 @@ Outcome<> Guest::State::add_files(kernel::ProcessSpec& spec, oci::Process const&
 }
 
 Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<host::OwnedFd> fds) {
-  kernel::ProcessSpec spec = make_process_spec(process, root_fd.get());
+  kernel::ProcessSpec spec = process_spec(process);
   Started started;
   ATTEMPT(add_files(spec, process, fds, started.terminal));
   started.watch = std::make_unique<ExitWatch>(event.get());
@@ -129,10 +197,6 @@ Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<h
   if (!group) return refuse(start_failure(process, group.error()));
   started.group = *group;
   if (started.terminal) started.terminal->forget_slave();
-  if (process.oom_score_adj) {
-    ProcessLocked lock(*kernel);
-    started.group->implementation().oom_score_adj = *process.oom_score_adj;
-  }
   // It may have exited before it is watched: the control loop is told to look in any case.
   started.group->exit_queue.add(*started.watch, EPOLLIN);
   started.watch->on_event(EPOLLIN);
@@ -142,7 +206,72 @@ Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<h
   return pid;
 }
 
+kernel::ProcessSpec Guest::State::process_spec(oci::Process const& process) {
+  kernel::ProcessSpec spec = make_process_spec(process, root_fd.get());
+  spec.seccomp = seccomp;
+  if (config.spec.linux_config.linux32) spec.personality = PER_LINUX32;
+  return spec;
+}
+
+Outcome<> Guest::check_init() {
+  auto& process = state_->config.spec.process;
+  auto checked = state_->kernel->check_process(state_->process_spec(process));
+  if (!checked) return refuse(start_failure(process, checked.error()));
+  return {};
+}
+
+Outcome<> Guest::State::run_start_hooks() {
+  for (auto& hook : config.spec.hooks.start_container) ATTEMPT(run_start_hook(hook));
+  return {};
+}
+
+// A process beside init, with init's credentials, before init runs.
+Outcome<> Guest::State::run_start_hook(oci::Hook const& hook) {
+  auto failed = [&](std::string_view why) { return refuse(fmt::format("startContainer hook {}: {}", hook.path, why)); };
+  oci::Process process = config.spec.process;
+  process.args = hook.args.empty() ? std::vector{hook.path} : hook.args;
+  process.env = hook.env;
+  kernel::ProcessSpec spec = process_spec(process);
+  spec.program = hook.path;
+  spec.before_init = true;
+  spec.files = make_ref<kernel::FdTable>();
+  auto input = kernel::create_memfd(*kernel, *spec.credentials, "state", 0);
+  if (!input) return failed(errno_text(input.error().code));
+  auto written = (*input)->path().dentry->inode()->write_data(std::as_bytes(std::span(config.hook_state)), 0);
+  if (!written || *written != config.hook_state.size()) return failed("its standard input cannot be made");
+  (void)spec.files->install(*input, false, descriptor_limit);
+  for (int n = 0; n < 2; ++n) {
+    auto output = kernel::create_memfd(*kernel, *spec.credentials, "output", 0);
+    if (!output) return failed(errno_text(output.error().code));
+    (void)spec.files->install(*output, false, descriptor_limit);
+  }
+  auto group = kernel->start_process(spec);
+  if (!group) return failed(errno_text(group.error().code));
+  auto const deadline = hook.timeout_seconds ? kernel::Deadline::after(*hook.timeout_seconds * kernel::ns_per_second)
+                                             : kernel::Deadline::never();
+  auto status = kernel->wait_for_exit(**group, deadline);
+  if (!status) {
+    ProcessLocked lock(*kernel);
+    kernel::run_loop::request_group_kill(**group, SIGKILL, lock);
+    return failed(fmt::format("not done after {} seconds", *hook.timeout_seconds));
+  }
+  if (WIFSIGNALED(*status)) return failed(fmt::format("ended by signal {}", WTERMSIG(*status)));
+  if (WEXITSTATUS(*status) != 0) return failed(fmt::format("exited with status {}", WEXITSTATUS(*status)));
+  return {};
+}
+
+Outcome<> Guest::pause(bool paused) {
+  if (!state_->init_started) return refuse("the container does not run yet; start it first");
+  if (state_->kernel->frozen() == paused)
+    return refuse(paused ? "the container is paused already" : "the container is not paused");
+  state_->kernel->set_frozen(paused);
+  return {};
+}
+
+bool Guest::paused() const { return state_->kernel->frozen(); }
+
 Outcome<> Guest::start_init() {
+  ATTEMPT(state_->run_start_hooks());
   state_->init_started = true;
   auto pid = ATTEMPT(state_->launch(state_->config.spec.process, std::move(state_->init_files)));
   if (pid != init_pid) return refuse("the container's init is not process 1");
@@ -203,6 +332,22 @@ std::vector<container::ProcessInfo> Guest::processes() {
     list.push_back(std::move(info));
   }
   return list;
+}
+
+std::string Guest::task_table() {
+  std::string text = fmt::format("{:>7} {:>7} {:<5} {:<8} {:<7} {:>16} {:>16} {}\n", "PID", "TID", "STATE", "IN",
+                                 "WORK", "PENDING", "BLOCKED", "NAME");
+  ProcessLocked lock(*state_->kernel);
+  for (auto& group : state_->kernel->pids().groups(lock))
+    for (auto& task : group->tasks(lock)) {
+      auto& own = task->implementation();
+      bool const in_guest = kernel::TaskAccess::in_guest(*task).load(std::memory_order_relaxed);
+      text += fmt::format("{:>7} {:>7} {:<5} {:<8} {:<7x} {:016x} {:016x} {}\n", group->tgid(), task->tid(),
+                          static_cast<char>(kernel::TaskAccess::state(*task)), in_guest ? "guest" : "sentry",
+                          task->pending_work(), own.pending.set().bits(), task->blocked_signals().bits(),
+                          log::escape(task->name()));
+    }
+  return text;
 }
 
 int Guest::exit_event() const { return state_->event.get(); }

@@ -23,8 +23,13 @@ class Guest {
                                                 std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts);
   ~Guest();
 
-  // Runs the specification's process as init.
+  // What start_init would find wrong with program and working directory now.
+  Outcome<> check_init();
+  // Runs the startContainer hooks, then the specification's process as init.
   Outcome<> start_init();
+  // While paused no process of the container runs.
+  Outcome<> pause(bool paused);
+  bool paused() const;
   bool started() const;
   // Runs one more process; gives its pid. files: standard input, output, error (one terminal for all three if
   // process.terminal), then the preserved ones.
@@ -32,6 +37,8 @@ class Guest {
   Outcome<> signal(container::SignalRequest const&);
   Outcome<> resize(int32_t pid, uint16_t rows, uint16_t columns);
   std::vector<container::ProcessInfo> processes();
+  // A line for each thread: ids, state, what it waits for. For people.
+  std::string task_table();
 
   // Becomes readable when a process that was started here has exited.
   int exit_event() const;

@@ -22,6 +22,8 @@
 #include "kernel/ipc/pipe.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
+#include "oci/mount_options.h"
+#include "sentry/copy_tree.h"
 #include "socket/inet/register.h"
 #include "socket/unix/register.h"
 
@@ -34,61 +36,6 @@ using kernel::Inode;
 using kernel::Kernel;
 using kernel::NewInode;
 using kernel::Path;
-
-struct MountOptions {
-  unsigned long flags = 0;
-  std::string data;  // what the file system itself is told
-};
-
-struct FlagOption {
-  std::string_view name;
-  unsigned long set, clear;
-};
-constexpr FlagOption flag_options[] = {{"ro", MS_RDONLY, 0},
-                                       {"rw", 0, MS_RDONLY},
-                                       {"nosuid", MS_NOSUID, 0},
-                                       {"suid", 0, MS_NOSUID},
-                                       {"nodev", MS_NODEV, 0},
-                                       {"dev", 0, MS_NODEV},
-                                       {"noexec", MS_NOEXEC, 0},
-                                       {"exec", 0, MS_NOEXEC},
-                                       {"noatime", MS_NOATIME, 0},
-                                       {"atime", 0, MS_NOATIME},
-                                       {"nodiratime", MS_NODIRATIME, 0},
-                                       {"relatime", MS_RELATIME, 0},
-                                       {"strictatime", MS_STRICTATIME, 0},
-                                       {"norelatime", 0, MS_RELATIME},
-                                       {"sync", MS_SYNCHRONOUS, 0},
-                                       {"bind", 0, 0},
-                                       {"rbind", 0, 0},
-                                       {"defaults", 0, 0},
-                                       {"newinstance", 0, 0},
-                                       {"async", 0, 0},
-                                       {"private", 0, 0},
-                                       {"rprivate", 0, 0},
-                                       {"shared", 0, 0},
-                                       {"rshared", 0, 0},
-                                       {"slave", 0, 0},
-                                       {"rslave", 0, 0},
-                                       {"unbindable", 0, 0},
-                                       {"runbindable", 0, 0},
-                                       {"tmpcopyup", 0, 0},
-                                       {"z", 0, 0},
-                                       {"Z", 0, 0}};
-
-MountOptions parse_options(oci::Mount const& m) {
-  MountOptions o;
-  for (auto& option : m.options) {
-    auto* known = std::ranges::find(flag_options, std::string_view(option), &FlagOption::name);
-    if (known != std::end(flag_options)) {
-      o.flags = (o.flags & ~known->clear) | known->set;
-    } else {
-      if (!o.data.empty()) o.data += ',';
-      o.data += option;
-    }
-  }
-  return o;
-}
 
 class TreeBuilder {
  public:
@@ -113,6 +60,7 @@ class TreeBuilder {
       ATTEMPT(mount_type({"/dev", "tmpfs", "tmpfs", {"nosuid", "mode=755"}}));
       ATTEMPT(make_devices());
     }
+    for (auto& path : config_.spec.linux_config.readonly_paths) ATTEMPT(make_read_only(path));
     for (auto& path : config_.spec.linux_config.masked_paths) ATTEMPT(mask(path));
     return {};
   }
@@ -146,11 +94,11 @@ class TreeBuilder {
   Outcome<> mount_bind(oci::Mount const& m, gofer::DonatedMount& donated) {
     auto fs = fs::host::create(kernel_.vfs(), std::move(donated.fd), {.exclusive = false, .source = m.source});
     if (!fs) return failed(m, fs.error());
-    return attach(m, *fs, donated.directory, parse_options(m).flags);
+    return attach(m, *fs, donated.directory, oci::parse_mount_options(m).flags);
   }
 
   Outcome<> mount_type(oci::Mount const& m) {
-    MountOptions o = parse_options(m);
+    oci::ParsedOptions o = oci::parse_mount_options(m);
     std::string type = m.type;
     // Not kernel interfaces of this sandbox: an empty directory stands in, so that programs find the mount point and no
     // more.
@@ -164,9 +112,21 @@ class TreeBuilder {
       return refuse(
           fmt::format("mount at {}: file system type '{}' is not supported; remove the mount from config.json",
                       m.destination, type));
+    if (o.copy_up && !o.data.contains("mode=")) o.data += root_options(m.destination, o.data.empty());
     auto fs = known->create(kernel_, nullptr, m.source, o.data);
     if (!fs) return failed(m, fs.error());
+    if (o.copy_up)
+      if (auto below = kernel_.vfs().resolve(kernel_.root_mounts(), m.destination); below)
+        if (auto copied = copy_tree(*below->dentry->inode(), *(*fs)->root()); !copied) return failed(m, copied.error());
     return attach(m, *fs, true, o.flags);
+  }
+
+  // Owner and mode of the directory that is copied, as options of a tmpfs.
+  std::string root_options(std::string const& path, bool first) {
+    auto below = kernel_.vfs().resolve(kernel_.root_mounts(), path);
+    auto a = below ? below->dentry->inode()->attributes() : Result<kernel::Attributes>(std::unexpected(below.error()));
+    if (!a) return {};
+    return fmt::format("{}mode={:o},uid={},gid={}", first ? "" : ",", a->mode & 07777, a->uid, a->gid);
   }
 
   Outcome<> attach(oci::Mount const& m, Ref<FileSystem> fs, bool directory, unsigned long flags) {
@@ -206,16 +166,29 @@ class TreeBuilder {
     return {};
   }
 
-  // An empty read-only directory over it. What does not exist needs no mask; single files of proc and sys that runc
-  // masks are not in this kernel's.
+  // What does not exist needs neither protection nor a mask.
+  Outcome<> make_read_only(std::string const& path) {
+    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), path);
+    if (!at) return {};
+    auto bound = kernel_.vfs().mount_bind(*at, *at, true);
+    auto top =
+        bound ? kernel_.vfs().resolve(kernel_.root_mounts(), path) : Result<Path>(std::unexpected(bound.error()));
+    if (!top)
+      return refuse(fmt::format("linux.readonlyPaths: cannot protect {}: {}", path, errno_text(top.error().code)));
+    top->mount->set_flags(top->mount->flags() | MS_RDONLY);
+    return {};
+  }
+
+  // An empty read-only directory over a directory, /dev/null over anything else.
   Outcome<> mask(std::string const& path) {
     auto at = kernel_.vfs().resolve(kernel_.root_mounts(), path);
     if (!at) return {};
-    if (!at->dentry->is_directory()) {
-      log::warning("maskedPaths: {} is a file; only directories are masked", path);
-      return {};
-    }
-    return mount_type({path, "tmpfs", "tmpfs", {"ro", "size=0", "mode=0555"}});
+    if (at->dentry->is_directory()) return mount_type({path, "tmpfs", "tmpfs", {"ro", "size=0", "mode=0555"}});
+    auto null = kernel_.vfs().resolve(kernel_.root_mounts(), "/dev/null");
+    auto bound = null ? kernel_.vfs().mount_bind(*null, *at, false) : Result<void>(std::unexpected(null.error()));
+    if (!bound)
+      return refuse(fmt::format("linux.maskedPaths: cannot mask {}: {}", path, errno_text(bound.error().code)));
+    return {};
   }
 
   Kernel& kernel_;

@@ -30,10 +30,12 @@ Outcome<> check_platform(std::string const& name) {
   return {};
 }
 
-Outcome<BuiltPlatform> build_platform(std::string const& name, int proc_fd) {
+Outcome<BuiltPlatform> build_platform(Settings const& settings, int proc_fd) {
+  std::string const& name = settings.platform;
   ATTEMPT(check_platform(name));
   platform::trap::Options options;
   options.proc_fd = proc_fd;
+  options.approve_all_memory_calls = settings.approve_all_memory_calls;
   auto platform = platform::trap::create(options);
   if (!platform)
     return refuse(fmt::format("cannot start platform '{}' on this host: {}", name, errno_text(platform.error().code)));

@@ -9,6 +9,7 @@
 #include "base/outcome.h"
 #include "host/call_rule.h"
 #include "platform/platform.h"
+#include "sentry/config.h"
 
 namespace cofferdam::sentry {
 
@@ -18,7 +19,7 @@ struct BuiltPlatform {
 };
 
 // proc_fd: a procfs of this pid namespace, kept open by the caller. Called after jail::enter and before jail::close.
-Outcome<BuiltPlatform> build_platform(std::string const& name, int proc_fd);
+Outcome<BuiltPlatform> build_platform(Settings const& settings, int proc_fd);
 // One line why a name is no platform of this build.
 Outcome<> check_platform(std::string const& name);
 

@@ -1,5 +1,6 @@
 #include "sentry/process_spec.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -80,6 +81,13 @@ kernel::ProcessSpec make_process_spec(oci::Process const& p, int root_fd) {
   spec.credentials = make_credentials(p);
   spec.no_new_privileges = p.no_new_privileges;
   spec.umask = p.user.umask.value_or(022);
+  spec.oom_score_adj = p.oom_score_adj.value_or(0);
+  if (p.scheduler) {
+    spec.scheduling_policy = p.scheduler->policy;
+    spec.scheduling_priority = p.scheduler->priority;
+    spec.nice = p.scheduler->nice;
+  }
+  spec.io_priority = p.io_priority;
   for (auto& limit : p.rlimits) spec.limits.emplace_back(limit.resource, rlimit{limit.soft, limit.hard});
   return spec;
 }
@@ -88,7 +96,10 @@ std::string start_failure(oci::Process const& p, Error const& error) {
   std::string const& program = p.args.front();
   if (error == Errno::NoEnt && !program.contains('/'))
     return fmt::format("exec: \"{}\": executable file not found in $PATH", program);
-  return fmt::format("exec: \"{}\" in {}: {}", program, p.cwd, errno_text(error.code));
+  std::string why(errno_text(error.code));
+  if (!why.empty())
+    why[0] = static_cast<char>(::tolower(static_cast<unsigned char>(why[0])));  // as engines look for it
+  return fmt::format("exec: \"{}\" in {}: {}", program, p.cwd, why);
 }
 
 }  // namespace cofferdam::sentry

@@ -14,7 +14,10 @@
 
 #include "base/log.h"
 #include "jail/jail.h"
+#include "jail/namespaces.h"
 #include "jail/own_proc.h"
+#include "jail/security_labels.h"
+#include "jail/time_namespace.h"
 #include "sentry/control.h"
 #include "sentry/guest.h"
 #include "sentry/platforms.h"
@@ -80,6 +83,12 @@ void make_mount_points(Config const& config, std::vector<gofer::MountRequest> co
   gofer::make_mount_points(config.spec.root.path, points);
 }
 
+Outcome<> enter_clocks(oci::Linux const& linux_config) {
+  std::vector<jail::ClockOffset> offsets;
+  for (auto& o : linux_config.time_offsets) offsets.push_back({o.clock, o.seconds, o.nanoseconds});
+  return jail::enter_time_namespace(offsets);
+}
+
 struct Jailed {
   std::unique_ptr<Guest> guest;
   host::OwnedFd proc;
@@ -91,17 +100,26 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   ATTEMPT(bind_to_command(d));
   make_mount_points(config, mounts);
   kernel::HostFacts facts = kernel::open_host_facts();  // donating may take the host's /proc and /sys out of sight
+  ATTEMPT(enter_clocks(config.spec.linux_config));
+  auto labels =
+      ATTEMPT(jail::SecurityLabels::prepare(config.spec.process.apparmor_profile, config.spec.process.selinux_label));
   auto donated = ATTEMPT(gofer::donate_mounts(mounts));
   d.root = std::move(donated.front().fd);
   for (size_t n = 1; n < donated.size(); ++n) d.binds.push_back(std::move(donated[n]));
   Jailed jailed;
   jailed.proc = ATTEMPT(jail::open_own_proc());
+  if (!config.spec.linux_config.uid_mappings.empty()) {
+    ATTEMPT(jail::become_mapped_root());
+    ATTEMPT(bind_to_command(d));
+  }
   ATTEMPT(jail::enter());
-  auto built = ATTEMPT(build_platform(config.settings.platform, jailed.proc.get()));
+  ATTEMPT(labels.apply());
+  auto built = ATTEMPT(build_platform(config.settings, jailed.proc.get()));
   ATTEMPT(jail::close(built.host_calls,
                       config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill,
                       config.settings.report_jail_rules));
   jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform), std::move(facts)));
+  if (!config.host_hooks) ATTEMPT(jailed.guest->check_init());
   return jailed;
 }
 

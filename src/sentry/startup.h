@@ -13,12 +13,13 @@ enum class Word : char {
   Go = 'g',        // the id maps are written: build the jail
   Attached = 'a',  // stay bound to this command: its end is the sandbox's
   Detached = 'd',  // live on alone
+  Check = 'c',     // can init be run? for when hooks have changed the root
   Start = 's',     // run init
   Signal = 'S',    // text: the number, decimal; for init
   Resize = 'w',    // text: "ROWS COLUMNS"; of init's terminal
   // sandbox to command
   Ready = 'r',   // the jail is closed, the kernel is up, init waits
-  Done = 'k',    // Detached or Start is carried out
+  Done = 'k',    // Detached, Check or Start is carried out
   Failed = 'e',  // text says why; the sandbox ends
 };
 

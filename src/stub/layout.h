@@ -94,7 +94,11 @@ struct Facts {
   uint32_t pid, tid, ppid, uid, euid, gid, egid;
   uint32_t flags;
 };
-enum FactFlags : uint32_t { facts_valid = 1, native_futex = 2 };
+enum FactFlags : uint32_t {
+  facts_valid = 1,
+  native_futex = 2,
+  native_futex_once = 4,  // the next futex call: the sentry has let it pass
+};
 
 // Guest bytes [address, address+length) stand at `offset` in the area, copied when the call was made.
 struct Hint {

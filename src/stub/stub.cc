@@ -267,6 +267,14 @@ static Native native_futex_call(Control* c, uint64_t const* arguments, bool in_h
   return Native::Done;
 }
 
+// Taken by the call that asks.
+static bool may_serve_futex(Control* c) {
+  if (c->facts.flags & native_futex) return true;
+  if (!(c->facts.flags & native_futex_once)) return false;
+  c->facts.flags &= ~static_cast<uint32_t>(native_futex_once);
+  return true;
+}
+
 static bool answer_from_facts(Facts const& f, uint64_t number, uint64_t* result) {
   if (!(f.flags & facts_valid)) return false;
   switch (number) {
@@ -371,7 +379,7 @@ static bool is_patch_hint_due(Control* c, uint64_t number) {
 
 // A system call that came by SIGSYS and needs no sentry. Returns whether the guest can run on.
 static bool answer_natively(Control* c, SignalContext* context) {
-  if (context->rax == sys_futex && (c->facts.flags & native_futex)) {
+  if (context->rax == sys_futex && may_serve_futex(c)) {
     uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9};
     switch (native_futex_call(c, a, true, &context->rax)) {
       case Native::No:
@@ -419,7 +427,7 @@ static void copy_hints(Control* c, uint64_t number, uint64_t const* arguments) {
 void serve_trampoline(Control* c) {
   uint64_t* r = c->regs;
   uint64_t const* a = &r[STUB_REG_RDI];  // rdi rsi rdx r10 r8 r9, in this order
-  if (r[STUB_REG_RAX] == sys_futex && (c->facts.flags & native_futex)) {
+  if (r[STUB_REG_RAX] == sys_futex && may_serve_futex(c)) {
     switch (native_futex_call(c, a, false, &r[STUB_REG_RAX])) {
       case Native::No:
         break;

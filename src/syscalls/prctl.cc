@@ -1,6 +1,7 @@
 // prctl(2), arch_prctl(2).
 #include <asm/prctl.h>
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 #include <sys/prctl.h>
 
 #include "base/log.h"
@@ -130,7 +131,11 @@ Result<uint64_t> sys_prctl(Task& task, int32_t option, uint64_t a2, uint64_t a3,
       return 0;
     }
     case PR_GET_SECCOMP:
-      return 0;
+      return static_cast<uint64_t>(own.seccomp_mode.load());
+    case PR_SET_SECCOMP:  // the flags and the strict mode's argument are not looked at
+      if (a2 == SECCOMP_MODE_STRICT) return sys_seccomp(task, SECCOMP_SET_MODE_STRICT, 0, UserAddr{});
+      if (a2 == SECCOMP_MODE_FILTER) return sys_seccomp(task, SECCOMP_SET_MODE_FILTER, 0, UserAddr{a3});
+      return fail(Errno::Inval);
     case PR_MCE_KILL_GET:
       return 2;  // PR_MCE_KILL_DEFAULT
     case PR_GET_THP_DISABLE:

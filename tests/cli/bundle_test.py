@@ -82,7 +82,7 @@ WRONG = [
     (("linux",), {"namespaces": [{"type": "pid"}, {"type": "pid"}]}, ["linux.namespaces[1]", "twice"]),
     (("linux",), {"devices": [{"type": "x", "path": "/dev/x"}]}, ["linux.devices[0].type"]),
     (("linux",), 5, ["linux", "expected an object"]),
-    (("process", "args"), ["/no/such/program"], ["/no/such/program", "No such file"]),
+    (("process", "args"), ["/no/such/program"], ["/no/such/program", "no such file"]),
     (("process", "args"), ["nosuchprogram"], ["nosuchprogram", "not found in $PATH"]),
     (("process", "args"), ["/proc"], ["/proc", "ermission"]),
     (("process", "cwd"), "/no/such/directory", ["/no/such/directory"]),

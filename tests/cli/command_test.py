@@ -146,8 +146,8 @@ def test_list(place):
 
 def test_ps(place):
     with place.running(("/guest", "fork-and-sleep")) as container:
-        place.wait_for(lambda: len(json.loads(place.run("ps", "-f", "json", container).out)) == 4, "four processes")
-        check(1 in json.loads(place.run("ps", "--format", "json", container).out), "init is process 1")
+        place.wait_for(lambda: len(json.loads(place.run("ps", "-f", "json", container).out)) == 5, "the sentry, and a stub for each of four processes")
+        equal(json.loads(place.run("ps", "--format", "json", container).out)[0], place.pid(container), "the sentry comes first")
         table = place.run("ps", container).out.splitlines()
         check("PID" in table[0] and len(table) == 5, table)
 
@@ -252,3 +252,8 @@ def test_cgroup_limits_and_removal(place):
         equal(pathlib.Path(f"/sys/fs/cgroup/pids{name}/pids.max").read_text(), "500\n")
         check(str(place.pid(container)) in pathlib.Path(f"/sys/fs/cgroup/memory{name}/cgroup.procs").read_text().split(), "inside")
     check(not [c for c in harness.cgroups() if c.endswith(name)], "removed")
+
+
+def test_an_option_given_again_replaces_the_first(place):
+    done = place.run("--root", place.path / "elsewhere", "--root", place.state, "run", "--bundle", "/nonexistent", "--bundle", place.bundle(), place.id())
+    equal(done.status, 0, repr(done))

@@ -13,6 +13,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COFFERDAM = os.environ.get("COFFERDAM", str(ROOT / "build/release/cofferdam"))
 RUNC = shutil.which("runc")
+CRUN = shutil.which("crun")
 TIMEOUT = float(os.environ.get("CLI_TEST_TIMEOUT", "60"))
 PROGRAM = pathlib.Path(__file__).with_name("guest.c")
 
@@ -43,6 +44,7 @@ class Workplace:
         self.program = self.path / "guest"
         subprocess.run(["cc", "-static", "-O1", "-o", self.program, PROGRAM], check=True)
         self.count = 0
+        self._runtimes = None
 
     def remove(self):
         for pid in sandbox_processes(self.state):
@@ -64,7 +66,7 @@ class Workplace:
             "process": {
                 "terminal": False,
                 "user": {"uid": 0, "gid": 0},
-                "args": list(args),
+                "args": [str(a) for a in args],
                 "env": ["PATH=/", "HOME=/"],
                 "cwd": "/",
                 "capabilities": {k: capabilities for k in ("bounding", "effective", "permitted")},
@@ -102,6 +104,15 @@ class Workplace:
                 file.seek(0)
                 texts.append(file.read().decode(errors="surrogateescape"))
         return Result(done.returncode, *texts)
+
+    def runtimes(self):
+        """Ours (None), and those of the other runtimes that can run a container on this machine at all."""
+        if self._runtimes is None:
+            self._runtimes = [None]
+            for peer in (RUNC, CRUN):
+                if peer and self.run("run", "--bundle", self.bundle(), self.id(), runtime=peer).status == 0:
+                    self._runtimes.append(peer)
+        return self._runtimes
 
     def start(self, *words, **more):
         return subprocess.Popen(self.command(*words), stdin=subprocess.DEVNULL, **more)

@@ -11,6 +11,7 @@
 #include "fs/proc/proc_file_system.h"
 #include "host/random.h"
 #include "kernel/kernel.h"
+#include "kernel/sysctls.h"
 
 namespace cofferdam::fs::proc {
 
@@ -110,14 +111,6 @@ constexpr Fixed fixed_values[] = {
     {"kernel/ngroups_max", "65536"},
     {"kernel/core_pattern", "core"},
     {"kernel/core_uses_pid", "0"},
-    {"kernel/shmmax", "18446744073692774399"},
-    {"kernel/shmall", "18446744073692774399"},
-    {"kernel/shmmni", "4096"},
-    {"kernel/shm_rmid_forced", "0"},
-    {"kernel/msgmax", "8192"},
-    {"kernel/msgmnb", "16384"},
-    {"kernel/msgmni", "32000"},
-    {"kernel/sem", "32000\t1024000000\t500\t32000"},
     {"kernel/overflowuid", "65534"},
     {"kernel/overflowgid", "65534"},
     {"kernel/randomize_va_space", "2"},
@@ -133,7 +126,7 @@ constexpr Fixed fixed_values[] = {
     {"kernel/sysrq", "0"},
     {"kernel/tainted", "0"},
     {"kernel/hung_task_timeout_secs", "0"},
-    {"kernel/seccomp/actions_avail", "kill_process kill_thread trap errno user_notif trace log allow"},
+    {"kernel/seccomp/actions_avail", "kill_process kill_thread trap errno trace log allow"},
     {"kernel/random/entropy_avail", "256"},
     {"kernel/random/poolsize", "256"},
     {"kernel/random/urandom_min_reseed_secs", "60"},
@@ -180,41 +173,9 @@ constexpr Fixed fixed_values[] = {
     {"fs/protected_symlinks", "0"},
     {"fs/suid_dumpable", "0"},
     {"fs/epoll/max_user_watches", "1048576"},
-    {"fs/mqueue/msg_max", "10"},
-    {"fs/mqueue/msgsize_max", "8192"},
-    {"fs/mqueue/queues_max", "256"},
-    {"fs/mqueue/msg_default", "10"},
-    {"fs/mqueue/msgsize_default", "8192"},
-    {"net/core/somaxconn", "4096"},
-    {"net/core/rmem_default", "212992"},
-    {"net/core/rmem_max", "212992"},
-    {"net/core/wmem_default", "212992"},
-    {"net/core/wmem_max", "212992"},
-    {"net/core/optmem_max", "131072"},
     {"net/core/netdev_max_backlog", "1000"},
-    {"net/unix/max_dgram_qlen", "512"},
-    {"net/ipv4/ip_local_port_range", "32768\t60999"},
-    {"net/ipv4/ip_forward", "0"},
-    {"net/ipv4/ip_nonlocal_bind", "0"},
-    {"net/ipv4/ip_unprivileged_port_start", "1024"},
-    {"net/ipv4/tcp_syncookies", "1"},
-    {"net/ipv4/tcp_rmem", "4096\t131072\t6291456"},
-    {"net/ipv4/tcp_wmem", "4096\t16384\t4194304"},
-    {"net/ipv4/tcp_fin_timeout", "60"},
-    {"net/ipv4/tcp_keepalive_time", "7200"},
-    {"net/ipv4/tcp_keepalive_intvl", "75"},
-    {"net/ipv4/tcp_keepalive_probes", "9"},
-    {"net/ipv4/tcp_max_syn_backlog", "1024"},
-    {"net/ipv4/tcp_fastopen", "1"},
-    {"net/ipv4/tcp_window_scaling", "1"},
-    {"net/ipv4/tcp_sack", "1"},
-    {"net/ipv4/tcp_timestamps", "1"},
-    {"net/ipv4/tcp_congestion_control", "cubic"},
     {"net/ipv4/tcp_available_congestion_control", "reno cubic"},
     {"net/ipv4/tcp_allowed_congestion_control", "reno cubic"},
-    {"net/ipv6/conf/all/disable_ipv6", "0"},
-    {"net/ipv6/conf/default/disable_ipv6", "0"},
-    {"net/ipv6/conf/lo/disable_ipv6", "0"},
 };
 
 }  // namespace
@@ -240,6 +201,11 @@ void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
             limit_write(&InotifyLimits::max_user_instances));
   tree.text(at("fs/inotify/max_user_watches"), 0644, limit_text(&InotifyLimits::max_user_watches),
             limit_write(&InotifyLimits::max_user_watches));
+  for (Sysctls::Setting const& setting : Sysctls::settings())
+    tree.text(
+        at(setting.path), 0644,
+        [path = setting.path](Task& task) -> Result<std::string> { return task.kernel().sysctls().text(path) + "\n"; },
+        [path = setting.path](Task& task, std::string_view text) { return task.kernel().sysctls().set(path, text); });
   for (Fixed const& f : fixed_values) tree.fixed(at(f.path), fmt::format("{}\n", f.value));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -29,6 +30,14 @@ namespace cofferdam::kernel {
 class Task;
 
 namespace sysv {
+
+// kernel.shm*, kernel.msg* and kernel.sem: changed by kernel/sysctls.h.
+struct Limits {
+  std::atomic<uint64_t> segment_bytes{18446744073692774399u}, segment_pages{18446744073692774399u}, segments{4096};
+  std::atomic<uint64_t> message_bytes{8192}, queue_bytes{16384}, queues{32000};
+  std::atomic<uint64_t> semaphores_per_set{32000}, semaphores{1024000000}, operations_per_call{500},
+      semaphore_sets{32000};
+};
 
 // What every object has: its key, owner and mode (struct ipc_perm).
 struct Object : RefCounted {
@@ -140,7 +149,7 @@ class SharedMemory {
   void purge() REQUIRES(mutex_);
   static shmid_ds status(Segment const&);
   Mutex mutex_;
-  Table<Segment> table_ GUARDED_BY(mutex_){4096};
+  Table<Segment> table_ GUARDED_BY(mutex_){32768};
 };
 
 // --- semaphores ---
@@ -174,7 +183,7 @@ class Semaphores {
   Result<int> control_values(Task&, SemaphoreSet&, int number, int command, uint64_t argument) REQUIRES(mutex_);
   static semid_ds status(SemaphoreSet const&);
   Mutex mutex_;
-  Table<SemaphoreSet> table_ GUARDED_BY(mutex_){32000};
+  Table<SemaphoreSet> table_ GUARDED_BY(mutex_){32768};
   size_t total_ GUARDED_BY(mutex_) = 0;
 };
 
@@ -194,7 +203,6 @@ struct MessageQueue : Object {
 
 class MessageQueues {
  public:
-  static constexpr size_t largest_message = 8192, default_queue_bytes = 16384;  // kernel.msgmax, kernel.msgmnb
   Result<int> get(Task&, key_t, int flags);
   Result<void> send(Task&, int id, Message, int flags);
   Result<Message> receive(Task&, int id, size_t room, int64_t type, int flags);
@@ -204,13 +212,14 @@ class MessageQueues {
  private:
   static msqid_ds status(MessageQueue const&);
   Mutex mutex_;
-  Table<MessageQueue> table_ GUARDED_BY(mutex_){32000};
+  Table<MessageQueue> table_ GUARDED_BY(mutex_){32768};
   uint64_t total_bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace sysv
 
 struct SysvIpc {
+  sysv::Limits limits;
   sysv::SharedMemory shared_memory;
   sysv::Semaphores semaphores;
   sysv::MessageQueues message_queues;

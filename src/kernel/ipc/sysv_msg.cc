@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernel/ipc/sysv.h"
+#include "kernel/kernel.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::kernel::sysv {
@@ -40,7 +41,13 @@ Result<int> MessageQueues::get(Task& task, key_t key, int flags) {
   MutexLock lock(mutex_);
   return table_.get(
       *who, key, flags, [](MessageQueue const&) -> Result<void> { return {}; },
-      []() -> Result<Ref<MessageQueue>> { return make_ref<MessageQueue>(); });
+      [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<MessageQueue>> {
+        auto const& limits = task.kernel().ipc().sysv->limits;
+        if (table_.all().size() >= limits.queues.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
+        auto queue = make_ref<MessageQueue>();
+        queue->most_bytes = limits.queue_bytes.load(std::memory_order_relaxed);
+        return queue;
+      });
 }
 
 Result<void> MessageQueues::send(Task& task, int id, Message message, int flags) {
@@ -140,12 +147,13 @@ Result<int> MessageQueues::control(Task& task, int id, int command, UserAddr buf
   auto who = task.credentials();
   msqid_ds wanted{};
   if (command == IPC_SET) wanted = TRY(task.read(UserPtr<msqid_ds>(buffer)));
+  auto const& limits = task.kernel().ipc().sysv->limits;
   MutexLock lock(mutex_);
   if (command == IPC_INFO || command == MSG_INFO) {
     msginfo info{};
-    info.msgmax = static_cast<int>(largest_message);
-    info.msgmnb = static_cast<int>(default_queue_bytes);
-    info.msgmni = 32000;
+    info.msgmax = static_cast<int>(limits.message_bytes.load(std::memory_order_relaxed));
+    info.msgmnb = static_cast<int>(limits.queue_bytes.load(std::memory_order_relaxed));
+    info.msgmni = static_cast<int>(limits.queues.load(std::memory_order_relaxed));
     info.msgssz = 16;
     info.msgseg = 0xffff;
     info.msgpool = info.msgmni * info.msgmnb / 1024;
@@ -181,7 +189,8 @@ Result<int> MessageQueues::control(Task& task, int id, int command, UserAddr buf
     }
     case IPC_SET:
       if (!queue->owned_by(*who)) return fail(Errno::Perm);
-      if (wanted.msg_qbytes > default_queue_bytes && !who->capable(CAP_SYS_RESOURCE)) return fail(Errno::Perm);
+      if (wanted.msg_qbytes > limits.queue_bytes.load(std::memory_order_relaxed) && !who->capable(CAP_SYS_RESOURCE))
+        return fail(Errno::Perm);
       queue->most_bytes = wanted.msg_qbytes;
       queue->set(wanted.msg_perm);
       queue->senders.wake(EPOLLOUT, SIZE_MAX);

@@ -5,12 +5,13 @@
 #include <algorithm>
 
 #include "kernel/ipc/sysv.h"
+#include "kernel/kernel.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::kernel::sysv {
 namespace {
 
-constexpr int largest_set = 32000, largest_value = 32767, most_operations = 500;
+constexpr int largest_value = 32767;
 constexpr size_t most_semaphores = 1'000'000;  // of all sets: a bound on our memory, where Linux has a cgroup's
 constexpr int sem_stat_any = 20;
 constexpr int readable = S_IRUSR | S_IRGRP | S_IROTH, alterable = S_IWUSR | S_IWGRP | S_IWOTH;
@@ -20,7 +21,9 @@ int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
 }  // namespace
 
 Result<int> Semaphores::get(Task& task, key_t key, int count, int flags) {
-  if (count < 0 || count > largest_set) return fail(Errno::Inval);
+  auto const& limits = task.kernel().ipc().sysv->limits;
+  if (count < 0 || static_cast<uint64_t>(count) > limits.semaphores_per_set.load(std::memory_order_relaxed))
+    return fail(Errno::Inval);
   auto who = task.credentials();
   MutexLock lock(mutex_);
   return table_.get(
@@ -31,7 +34,10 @@ Result<int> Semaphores::get(Task& task, key_t key, int count, int flags) {
       },
       [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<SemaphoreSet>> {
         if (count == 0) return fail(Errno::Inval);
-        if (total_ + static_cast<size_t>(count) > most_semaphores) return fail(Errno::NoSpc);
+        size_t const most =
+            std::min<uint64_t>(most_semaphores, limits.semaphores.load(std::memory_order_relaxed));
+        if (total_ + static_cast<size_t>(count) > most) return fail(Errno::NoSpc);
+        if (table_.all().size() >= limits.semaphore_sets.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
         total_ += static_cast<size_t>(count);
         auto set = make_ref<SemaphoreSet>();
         set->semaphores.resize(static_cast<size_t>(count));
@@ -187,16 +193,17 @@ Result<int> Semaphores::control(Task& task, int id, int number, int command, uin
     for (uint16_t v : values)
       if (v > largest_value) return fail(Errno::Range);
   }
+  auto const& limits = task.kernel().ipc().sysv->limits;
   MutexLock lock(mutex_);
   if (command == IPC_INFO || command == SEM_INFO) {
     seminfo info{};
-    info.semmni = 32000;
-    info.semmns = static_cast<int>(most_semaphores);
-    info.semmsl = largest_set;
-    info.semopm = most_operations;
+    info.semmni = static_cast<int>(limits.semaphore_sets.load(std::memory_order_relaxed));
+    info.semmns = static_cast<int>(limits.semaphores.load(std::memory_order_relaxed));
+    info.semmsl = static_cast<int>(limits.semaphores_per_set.load(std::memory_order_relaxed));
+    info.semopm = static_cast<int>(limits.operations_per_call.load(std::memory_order_relaxed));
     info.semvmx = info.semaem = largest_value;
     info.semmap = info.semmnu = info.semmns;
-    info.semume = most_operations;
+    info.semume = info.semopm;
     info.semusz = 20;
     if (command == SEM_INFO) {
       info.semusz = static_cast<int>(table_.all().size());

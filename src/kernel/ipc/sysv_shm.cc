@@ -12,8 +12,17 @@ namespace cofferdam::kernel::sysv {
 namespace {
 
 constexpr uint16_t marked_for_removal = 01000, locked_mode = 02000;  // SHM_DEST, SHM_LOCKED of st_mode
-constexpr uint64_t largest_segment = ~uint64_t{0} - (uint64_t{1} << 24), page = 4096;
+constexpr uint64_t page = 4096;
 constexpr int huge_pages = 04000;
+
+shminfo limits_of(Limits const& limits) {
+  uint64_t const segments = limits.segments.load(std::memory_order_relaxed);
+  return {.shmmax = limits.segment_bytes.load(std::memory_order_relaxed),
+          .shmmin = 1,
+          .shmmni = segments,
+          .shmseg = segments,
+          .shmall = limits.segment_pages.load(std::memory_order_relaxed)};
+}
 
 int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
 
@@ -37,8 +46,13 @@ Result<int> SharedMemory::get(Task& task, key_t key, uint64_t size, int flags) {
         if (size > s.size) return fail(Errno::Inval);
         return {};
       },
-      [&]() -> Result<Ref<Segment>> {
-        if (size == 0 || size > largest_segment) return fail(Errno::Inval);
+      [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<Segment>> {
+        auto const& limits = task.kernel().ipc().sysv->limits;
+        if (size == 0 || size > limits.segment_bytes.load(std::memory_order_relaxed)) return fail(Errno::Inval);
+        if (table_.all().size() >= limits.segments.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
+        uint64_t pages = size / page;
+        for (auto const& [slot, segment] : table_.all()) pages += segment->attachment->size / page;
+        if (pages > limits.segment_pages.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
         if (flags & huge_pages) return fail(Errno::NoMem);  // none are reserved
         auto extent = TRY(task.kernel().memory_file().allocate(size));
         auto segment = make_ref<Segment>();
@@ -161,9 +175,7 @@ Result<int> SharedMemory::control(Task& task, int id, int command, UserAddr buff
     for (auto const& [slot, segment] : table_.all()) use.shm_tot += segment->attachment->size / page;
     lock.unlock();
     if (command == IPC_INFO)
-      TRY(task.write(
-          UserPtr<shminfo>(buffer),
-          shminfo{.shmmax = largest_segment, .shmmin = 1, .shmmni = 4096, .shmseg = 4096, .shmall = largest_segment}));
+      TRY(task.write(UserPtr<shminfo>(buffer), limits_of(task.kernel().ipc().sysv->limits)));
     else
       TRY(task.write(UserPtr<shm_info>(buffer), use));
     return highest;

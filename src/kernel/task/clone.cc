@@ -91,6 +91,9 @@ void copy_private(Task& parent, Task& child, CloneArguments const& a) {
   c.scheduling_policy = p.scheduling_policy;
   c.io_priority = p.io_priority;
   c.personality = p.personality;
+  c.seccomp_chain = p.seccomp_chain;
+  c.seccomp_filter.store(p.seccomp_chain.get(), std::memory_order_relaxed);
+  c.seccomp_mode.store(p.seccomp_mode.load(std::memory_order_relaxed), std::memory_order_relaxed);
   c.memory_policy = p.memory_policy;
   c.memory_nodes = p.memory_nodes;
   c.scheduling_priority = p.scheduling_priority;
@@ -139,6 +142,7 @@ Result<Ref<Task>> insert_task(Task& parent, CloneArguments const& a, NewContext 
   kernel.pids().add(tid, child, lock);
   kernel.task_started(lock);
   if (g.stopped) child->notify_work(work::stop);
+  if (kernel.frozen()) child->notify_work(work::freeze);
   child->notify_work(work::credentials);
   return child;
 }

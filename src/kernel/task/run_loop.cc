@@ -16,9 +16,20 @@ namespace cofferdam::kernel {
 namespace run_loop {
 namespace {
 
+// Whether nobody's filter has to see the calls that the platform answers on the spot.
+bool trivial_calls_pass(Task::Implementation const& own) {
+  seccomp::Mode const mode = own.seccomp_mode.load(std::memory_order_acquire);
+  if (mode == seccomp::Mode::Disabled) return true;
+  auto const* filter = own.seccomp_filter.load(std::memory_order_acquire);
+  return mode == seccomp::Mode::Filter && filter && filter->leaves_trivial_calls_alone();
+}
+
 void refresh_facts(Task& task) {
   task.clear_work(work::credentials);
   auto credentials = task.credentials();
+  auto const& own = task.implementation();
+  auto const* filter = own.seccomp_filter.load(std::memory_order_acquire);
+  bool const strict = own.seccomp_mode.load(std::memory_order_acquire) == seccomp::Mode::Strict;
   task.context().set_facts({.pid = task.tgid(),
                             .tid = task.tid(),
                             .ppid = task.thread_group().parent_tgid(),
@@ -26,7 +37,8 @@ void refresh_facts(Task& task) {
                             .euid = credentials->euid,
                             .gid = credentials->gid,
                             .egid = credentials->egid,
-                            .answer_natively = !task.kernel().options().strace});
+                            .answer_natively = trivial_calls_pass(own) && !task.kernel().options().strace,
+                            .futex_natively = !strict && (!filter || filter->always_allows(SYS_futex))});
 }
 
 // Sleeps while its group is stopped; a kill ends the stop.
@@ -47,6 +59,23 @@ void wait_out_group_stop(Task& task) {
   task.implementation().state.store(TaskState::Running);
 }
 
+// Sleeps while the sandbox is paused; a kill ends it.
+void wait_out_freeze(Task& task) {
+  Kernel& kernel = task.kernel();
+  TaskWaiter waiter(task);
+  kernel.thaw_queue().add(waiter, EPOLLIN);
+  for (;;) {
+    task.prepare_to_wait();
+    {
+      ProcessLocked lock(kernel);  // set_frozen changes it under this lock: none is missed
+      if (!kernel.frozen()) task.clear_work(work::freeze);
+    }
+    if ((task.pending_work() & work::kill) || !(task.pending_work() & work::freeze)) break;
+    if (!task.wait_killable(Deadline::never())) break;
+  }
+  kernel.thaw_queue().remove(waiter);
+}
+
 // Does what Task::work_ asks for. false: the task has to exit.
 bool handle_work(Task& task) {
   for (;;) {
@@ -56,15 +85,19 @@ bool handle_work(Task& task) {
       wait_out_group_stop(task);
       continue;
     }
+    if (pending & work::freeze) {
+      wait_out_freeze(task);
+      continue;
+    }
     if (pending & work::credentials) refresh_facts(task);
     if (pending & work::timer) task.clear_work(work::timer);
     bool call_to_resolve =
         task.implementation().interrupted.has_value() || task.implementation().saved_mask.has_value();
     if ((pending & work::signals) || call_to_resolve) {
       deliver_pending_signals(task);
-      if (task.pending_work() & (work::kill | work::stop)) continue;
+      if (task.pending_work() & (work::kill | work::stop | work::freeze)) continue;
     }
-    if ((task.pending_work() & (work::kill | work::stop | work::credentials)) == 0) return true;
+    if ((task.pending_work() & (work::kill | work::stop | work::freeze | work::credentials)) == 0) return true;
   }
 }
 
@@ -79,6 +112,8 @@ void trace_result(Task& task, std::string const& call, Result<uint64_t> const& r
 
 void handle(Task& task, platform::Syscall const& call) {
   auto& own = task.implementation();
+  if (own.seccomp_mode.load(std::memory_order_relaxed) != seccomp::Mode::Disabled) [[unlikely]]
+    if (!seccomp::admit(task, call)) return;
   bool trace = task.kernel().options().strace;
   std::string text = trace ? task.kernel().dispatcher().describe(task, call) : std::string();
   Result<uint64_t> result = task.kernel().dispatcher().invoke(task, call);
@@ -153,8 +188,8 @@ void take_native_state(Task& task) {
 
 void give_native_state(Task& task) {
   auto& own = task.implementation();
-  bool const may_change =
-      !task.kernel().options().strace && own.pending.empty() && task.thread_group().implementation().pending.empty();
+  bool const may_change = !task.kernel().options().strace && trivial_calls_pass(own) && own.pending.empty() &&
+                          task.thread_group().implementation().pending.empty();
   task.context().set_native_state({task.blocked_signals().bits(), own.robust_list_head}, may_change);
 }
 

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "kernel/seccomp/seccomp.h"
 #include "kernel/task/task.h"
 #include "kernel/task/thread_group.h"
 
@@ -14,6 +15,7 @@ inline constexpr uint32_t signals = 1;  // a signal that is not blocked may be p
 inline constexpr uint32_t kill = 2;     // the group is exiting, or this task was told to die (execve of another thread)
 inline constexpr uint32_t stop = 4;     // a group stop is in force
 inline constexpr uint32_t credentials = 8;  // facts of the platform's trampoline are stale
+inline constexpr uint32_t freeze = 32;      // the sandbox is paused, or was
 inline constexpr uint32_t timer = 16;       // a CPU-time limit or timer may have run out
 }  // namespace work
 
@@ -71,7 +73,12 @@ struct Task::Implementation {
   int scheduling_policy = 0, scheduling_priority = 0;
   int io_priority = 0;       // ioprio_set(2)
   uint32_t personality = 0;  // personality(2)
-  int memory_policy = 0;     // set_mempolicy(2)
+  // seccomp(2): the run loop of the task reads mode and filter without the lock; another thread may give it a longer
+  // chain, of which the old one is a part (SECCOMP_FILTER_FLAG_TSYNC).
+  std::atomic<seccomp::Mode> seccomp_mode{seccomp::Mode::Disabled};
+  std::atomic<seccomp::Filter const*> seccomp_filter{nullptr};
+  Ref<seccomp::Filter> seccomp_chain;  // [lock]
+  int memory_policy = 0;               // set_mempolicy(2)
   uint64_t memory_nodes = 0;
   Nanoseconds start_time_ns = 0;  // host CLOCK_MONOTONIC
 };

@@ -3,6 +3,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -111,6 +112,8 @@ class PidNamespace {
   std::vector<Ref<ThreadGroup>> groups_of(ProcessGroup const&, ProcessLocked const&) const;
   // A free number; EAGAIN at the limit. Numbers rise and wrap as Linux's.
   Result<int32_t> allocate(ProcessLocked const&);
+  // For what runs before init: leaves the number 1 to it.
+  void keep_init_number(ProcessLocked const&) { last_ = std::max(last_, 1); }
   void add(int32_t tid, Ref<Task>, ProcessLocked const&);
   void remove(int32_t tid, ProcessLocked const&);
   size_t task_count(ProcessLocked const&) const;

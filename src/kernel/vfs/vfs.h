@@ -115,6 +115,9 @@ class Vfs {
   Result<Ref<Mount>> attach(MountNamespace&, Ref<FileSystem>, std::optional<Path> const& at, unsigned long flags,
                             std::optional<std::string> source = {});
 
+  // What stands at `source`, seen at `target` too; `recursive`: with what is mounted below it.
+  Result<void> mount_bind(Path const& source, Path const& target, bool recursive);
+
   // For the assembly, before tasks run: the place of an absolute path in the namespace, symlinks followed within it.
   Result<Path> resolve(MountNamespace&, std::string_view path);
   // As resolve, and makes what is missing: directories, and as the last component a directory or an empty file.
@@ -151,7 +154,6 @@ class Vfs {
   Result<Ref<File>> open_checked(Task&, Path const&, int flags, bool created);
   Result<Ref<File>> open_or_create(Task&, PathWalk&, ParentLookup const&, int flags, mode_t mode);
   Result<Ref<File>> open_temporary(Task&, Path const& directory, int flags, mode_t mode);
-  Result<void> mount_bind(Path const& source, Path const& target, bool recursive);
   Result<void> mount_move(Path const& source, Path const& target);
   Result<void> propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped);
   Kernel& kernel_;

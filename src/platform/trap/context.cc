@@ -404,8 +404,17 @@ void TrapContext::set_facts(Facts const& facts) {
   f.gid = facts.gid;
   f.egid = facts.egid;
   answers_natively_ = facts.answer_natively;
-  // Futexes are the host's in any case: nobody else could wait on guest memory.
-  f.flags = facts.answer_natively ? stub::facts_valid | stub::native_futex : stub::native_futex;
+  // Futexes are the host's in any case (nobody else could wait on guest memory), but a filter may want to see them
+  // first.
+  f.flags = (facts.answer_natively ? stub::facts_valid : 0u) | (facts.futex_natively ? stub::native_futex : 0u);
+}
+
+void TrapContext::serve_futex_natively_once() {
+  constexpr uint64_t syscall_length = 2;
+  Registers r = registers();  // rax still holds the number
+  r.rip -= syscall_length;
+  set_registers(r);
+  area_->control().facts.flags |= stub::native_futex_once;
 }
 
 }  // namespace cofferdam::platform::trap

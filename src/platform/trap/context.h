@@ -62,6 +62,7 @@ class TrapContext final : public Context {
   std::optional<NativeState> changed_native_state() override;
   std::optional<NativeState> current_native_state() override;
   void clear_at_end(uint64_t address) override { clear_at_end_ = address; }
+  void serve_futex_natively_once() override;
 
   // For the zygote: waits for the first event of a thread that was started by other means. False if it died.
   bool wait_until_ready();

@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/log.h"
@@ -180,6 +182,22 @@ void fill_boot_parameters(stub::BootParameters& boot, Shared& shared, Options co
   std::memcpy(boot.filter, filter.data(), filter.size() * sizeof(sock_filter));
 }
 
+// Inherited by every stub. Where the host does not let it be raised it stays.
+void raise_oom_score(int proc_fd, long pid, int raise) {
+  auto const open_at = [&](char const* name, int flags) {
+    return host::OwnedFd(::openat(proc_fd, name, flags | O_CLOEXEC));
+  };
+  char text[16] = {};
+  char path[40];
+  snprintf(path, sizeof path, "%ld/oom_score_adj", pid);
+  auto const from = open_at("self/oom_score_adj", O_RDONLY), to = open_at(path, O_WRONLY);
+  if (!from || !to || ::read(from.get(), text, sizeof text - 1) <= 0) return;
+  constexpr int highest = 1000;
+  int const length = snprintf(text, sizeof text, "%d", std::min(highest, ::atoi(text) + raise));
+  if (::write(to.get(), text, static_cast<size_t>(length)) != length)
+    log::info("trap platform: the stubs' oom_score_adj cannot be raised: errno {}", errno);
+}
+
 }  // namespace
 
 Result<Zygote> start_zygote(Options const& options) {
@@ -237,6 +255,7 @@ Result<Zygote> start_zygote(Options const& options) {
     }
     ::usleep(200);
   }
+  raise_oom_score(shared->proc_fd, pid, options.oom_score_raise);
   TRY(learn_xstate(*shared, *area, area->control().frame));
   shared->approver = std::make_unique<Approver>(host::OwnedFd(boot.listener_fd));
   {

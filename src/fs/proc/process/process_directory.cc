@@ -76,9 +76,9 @@ constexpr Entry entries[] = {
     {"loginuid", R | 0444, Both, Anybody, &loginuid_text},
     {"sessionid", R | 0444, Both, Anybody, &sessionid_text},
     {"coredump_filter", R | 0444, Both, Anybody, &coredump_filter_text},
-    {"uid_map", R | 0444, Both, Anybody, &id_map_text},
-    {"gid_map", R | 0444, Both, Anybody, &id_map_text},
-    {"projid_map", R | 0444, Both, Anybody, &id_map_text},
+    {"uid_map", R | 0444, Both, Anybody, &uid_map_text},
+    {"gid_map", R | 0444, Both, Anybody, &gid_map_text},
+    {"projid_map", R | 0444, Both, Anybody, &project_id_map_text},
     {"setgroups", R | 0444, Both, Anybody, &setgroups_text},
     {"timerslack_ns", R | 0444, Process, Inspector, &timerslack_text},
 };

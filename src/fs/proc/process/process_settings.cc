@@ -105,7 +105,19 @@ Result<std::string> personality_text(Task&, Task&) { return std::string("0000000
 Result<std::string> coredump_filter_text(Task&, Task&) { return std::string("00000033\n"); }
 Result<std::string> loginuid_text(Task&, Task&) { return std::string("4294967295"); }
 Result<std::string> sessionid_text(Task&, Task&) { return std::string("4294967295"); }
-Result<std::string> id_map_text(Task&, Task&) { return fmt::format("{:>10} {:>10} {:>10}\n", 0, 0, 4294967295u); }
+namespace {
+std::string identity_map() { return fmt::format("{:>10} {:>10} {:>10}\n", 0, 0, 4294967295u); }
+}  // namespace
+
+Result<std::string> uid_map_text(Task&, Task& target) {
+  auto const& map = target.kernel().options().uid_map;
+  return map.empty() ? identity_map() : map;
+}
+Result<std::string> gid_map_text(Task&, Task& target) {
+  auto const& map = target.kernel().options().gid_map;
+  return map.empty() ? identity_map() : map;
+}
+Result<std::string> project_id_map_text(Task&, Task&) { return identity_map(); }
 Result<std::string> setgroups_text(Task&, Task&) { return std::string("allow\n"); }
 Result<std::string> syscall_text(Task&, Task&) { return std::string("running\n"); }
 Result<std::string> empty_text(Task&, Task&) { return std::string(); }

@@ -4,6 +4,7 @@
 #include "fs/proc/process/process_text.h"
 #include "kernel/kernel.h"
 #include "kernel/mm/maps_text.h"
+#include "kernel/task/task_internal.h"
 
 namespace cofferdam::fs::proc {
 
@@ -62,12 +63,18 @@ std::string signal_lines(Task& target, ProcessFacts const& f) {
 
 std::string privilege_lines(Task& target) {
   Ref<Credentials const> c = target.credentials();
+  seccomp::Mode const mode = target.implementation().seccomp_mode.load();
+  size_t filters = 0;
+  {
+    ProcessLocked lock(target.kernel());
+    if (auto const& chain = target.implementation().seccomp_chain) filters = chain->chain_length();
+  }
   return fmt::format(
       "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n"
-      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n"
+      "NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\nSpeculation_Store_Bypass:\tunknown\n"
       "SpeculationIndirectBranch:\tunknown\n",
       c->inheritable.bits(), c->permitted.bits(), c->effective.bits(), c->bounding.bits(), c->ambient.bits(),
-      target.no_new_privileges.load() ? 1 : 0);
+      target.no_new_privileges.load() ? 1 : 0, static_cast<int>(mode), filters);
 }
 
 }  // namespace

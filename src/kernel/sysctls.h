@@ -1,0 +1,43 @@
+// Settings of /proc/sys that are per namespace in Linux, and that a container's configuration may therefore set.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "base/result.h"
+
+namespace cofferdam::kernel {
+
+class Kernel;
+
+class Sysctls {
+ public:
+  struct Setting {
+    std::string_view path;     // "kernel/shmmax"
+    std::string_view initial;  // Linux's default; numbers stand between tabs
+    uint64_t least = 0, most = UINT64_MAX;
+    bool numeric = true;
+    void (*apply)(Kernel&, std::span<uint64_t const>) = nullptr;  // for settings that others keep a copy of
+  };
+  explicit Sysctls(Kernel& kernel) : kernel_(kernel) {}
+
+  static std::span<Setting const> settings();
+  static Setting const* find(std::string_view path);
+
+  // The value now, as /proc/sys shows it without the newline; empty for a path that is no setting of this list.
+  std::string text(std::string_view path) const;
+  // The index-th number of it; 0 when there is none.
+  uint64_t number(std::string_view path, size_t index = 0) const;
+  // ENOENT; EINVAL for what is no number, out of range, or the wrong count of numbers.
+  Result<void> set(std::string_view path, std::string_view text);
+
+ private:
+  Kernel& kernel_;
+  Guarded<std::map<std::string, std::string, std::less<>>> changed_;
+};
+
+}  // namespace cofferdam::kernel
