@@ -75,12 +75,12 @@ constexpr MountOption known[] = {
     {"suid", 0, MS_NOSUID},
     {"symfollow", 0, no_symbolic_links},
     {"sync", MS_SYNCHRONOUS, 0},
-    {"tmpcopyup"},
     {"unbindable"},
 };
 
-// Labels are the engine's to set before it calls a runtime.
-constexpr std::string_view engines_own[] = {"z", "Z", "U", "copy", "nocopy"};
+// Labels are the engine's to set before it calls a runtime. tmpcopyup, an extension of runc's, is accepted: the tmpfs
+// begins empty (docs/cli.md).
+constexpr std::string_view engines_own[] = {"tmpcopyup", "z", "Z", "U", "copy", "nocopy"};
 
 struct Refused {
   std::string_view name, why;
@@ -104,7 +104,6 @@ ParsedOptions parse_mount_options(Mount const& m) {
     auto const* found = std::ranges::find(known, std::string_view(option), &MountOption::name);
     if (found != std::end(known)) {
       o.flags = (o.flags & ~found->clear) | found->set;
-      o.copy_up |= option == "tmpcopyup";
       continue;
     }
     if (!o.data.empty()) o.data += ',';
@@ -119,8 +118,6 @@ void check_mount_options(Reader const& list, Mount const& m) {
     auto const* found = std::ranges::find(refused, std::string_view(m.options[n]), &Refused::name);
     if (found != std::end(refused)) items[n].complain(fmt::format("'{}': {}", found->name, found->why));
   }
-  bool const copy_up = std::ranges::find(m.options, "tmpcopyup") != m.options.end();
-  if (copy_up && m.type != "tmpfs") list.complain("tmpcopyup is an option of tmpfs alone");
 }
 
 }  // namespace cofferdam::oci

@@ -20,7 +20,6 @@ std::span<MountOption const> mount_options();
 
 struct ParsedOptions {
   unsigned long flags = 0;
-  bool copy_up = false;  // tmpcopyup
   std::string data;      // what the file system itself is told
 };
 ParsedOptions parse_mount_options(Mount const&);

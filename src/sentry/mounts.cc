@@ -23,7 +23,6 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
 #include "oci/mount_options.h"
-#include "sentry/copy_tree.h"
 #include "socket/inet/register.h"
 #include "socket/unix/register.h"
 
@@ -112,21 +111,9 @@ class TreeBuilder {
       return refuse(
           fmt::format("mount at {}: file system type '{}' is not supported; remove the mount from config.json",
                       m.destination, type));
-    if (o.copy_up && !o.data.contains("mode=")) o.data += root_options(m.destination, o.data.empty());
     auto fs = known->create(kernel_, nullptr, m.source, o.data);
     if (!fs) return failed(m, fs.error());
-    if (o.copy_up)
-      if (auto below = kernel_.vfs().resolve(kernel_.root_mounts(), m.destination); below)
-        if (auto copied = copy_tree(*below->dentry->inode(), *(*fs)->root()); !copied) return failed(m, copied.error());
     return attach(m, *fs, true, o.flags);
-  }
-
-  // Owner and mode of the directory that is copied, as options of a tmpfs.
-  std::string root_options(std::string const& path, bool first) {
-    auto below = kernel_.vfs().resolve(kernel_.root_mounts(), path);
-    auto a = below ? below->dentry->inode()->attributes() : Result<kernel::Attributes>(std::unexpected(below.error()));
-    if (!a) return {};
-    return fmt::format("{}mode={:o},uid={},gid={}", first ? "" : ",", a->mode & 07777, a->uid, a->gid);
   }
 
   Outcome<> attach(oci::Mount const& m, Ref<FileSystem> fs, bool directory, unsigned long flags) {
