@@ -175,6 +175,8 @@ std::optional<StubProcess::ParkedThread> StubProcess::unpark() {
     if (turn == stub::turn_guest) continue;  // still busy with its end
     parked_.erase(parked_.begin() + static_cast<ptrdiff_t>(i));
     if (turn == stub::turn_sentry) return parked;
+    for (auto& slot : slots_)  // the guest has ended or forged it
+      if (slot != nullptr && &slot->area == parked.area) slot->in_use = false;
   }
   return std::nullopt;
 }
