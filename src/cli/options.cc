@@ -26,11 +26,17 @@ void Options::flag(std::string_view names, bool& to, std::string_view help) {
 }
 
 void Options::text(std::string_view names, std::string& to, std::string_view help) {
-  parser_->app.add_option(std::string(names), to, std::string(help))->capture_default_str()->type_name("TEXT")->take_last();
+  parser_->app.add_option(std::string(names), to, std::string(help))
+      ->capture_default_str()
+      ->type_name("TEXT")
+      ->take_last();
 }
 
 void Options::number(std::string_view names, unsigned& to, std::string_view help) {
-  parser_->app.add_option(std::string(names), to, std::string(help))->capture_default_str()->type_name("N")->take_last();
+  parser_->app.add_option(std::string(names), to, std::string(help))
+      ->capture_default_str()
+      ->type_name("N")
+      ->take_last();
 }
 
 void Options::list(std::string_view names, std::vector<std::string>& to, std::string_view help) {

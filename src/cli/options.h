@@ -14,8 +14,8 @@ class Options {
   Options(std::string name, std::string_view usage, std::string_view description);
   ~Options();
 
-  // names as "--bundle,-b". One that is given again replaces what stood before, as in runc: engines put their own behind
-  // those of their configuration.
+  // names as "--bundle,-b". One that is given again replaces what stood before, as in runc: engines put their own
+  // behind those of their configuration.
   void flag(std::string_view names, bool& to, std::string_view help);
   void text(std::string_view names, std::string& to, std::string_view help);
   void number(std::string_view names, unsigned& to, std::string_view help);

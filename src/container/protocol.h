@@ -26,7 +26,7 @@ enum class RequestKind : uint32_t {
   Resize = 7,     // ResizeRequest: the window of a process's terminal
   Pause = 8,      // no process of the container runs from here
   Resume = 9,
-  Debug = 10,     // text: "tasks" or "log-level LEVEL"; reply: text for people
+  Debug = 10,  // text: "tasks" or "log-level LEVEL"; reply: text for people
 };
 
 struct Frame {

@@ -46,6 +46,7 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_exit_group, "the end of the sandbox, with the container's status"},
     {SYS_futex, "locks, waiting tasks, the hand-off to stubs"},
     {SYS_sched_getaffinity, "how many CPUs there are to spin on"},
+    {SYS_sched_yield, "the guest's, where the stub does not answer it"},
     {SYS_sched_setaffinity, "a task's thread follows its guest thread's affinity"},
     {SYS_gettid, "abort"},
     {SYS_getpid, "abort"},

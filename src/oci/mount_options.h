@@ -20,7 +20,7 @@ std::span<MountOption const> mount_options();
 
 struct ParsedOptions {
   unsigned long flags = 0;
-  std::string data;      // what the file system itself is told
+  std::string data;  // what the file system itself is told
 };
 ParsedOptions parse_mount_options(Mount const&);
 

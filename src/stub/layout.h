@@ -140,8 +140,8 @@ struct Control {
   // What the guest may change without a stop, while native_calls has native_state.
   uint64_t blocked_signals, robust_list;
   uint64_t scratch;
-  uint32_t native_calls;     // enum NativeCalls
-  uint32_t state_changed;    // since the sentry last took the two words
+  uint32_t native_calls;   // enum NativeCalls
+  uint32_t state_changed;  // since the sentry last took the two words
   // A native futex wait first looks at the word so often; after looks in vain the next `futex_skip` waits do not.
   uint32_t futex_looks, futex_skip, futex_misses;
   uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry

@@ -57,7 +57,8 @@ Result<int> sys_semctl(Task& task, int id, int number, int command, uint64_t arg
 Result<int> sys_msgget(Task& task, int key, int flags) { return sysv(task).message_queues.get(task, key, flags); }
 
 Result<void> sys_msgsnd(Task& task, int id, UserAddr message, uint64_t size, int flags) {
-  if (size > task.kernel().ipc().sysv->limits.message_bytes.load(std::memory_order_relaxed) || id < 0) return fail(Errno::Inval);
+  if (size > task.kernel().ipc().sysv->limits.message_bytes.load(std::memory_order_relaxed) || id < 0)
+    return fail(Errno::Inval);
   int64_t type = TRY(task.read(UserPtr<int64_t>(message)));
   if (type < 1) return fail(Errno::Inval);
   std::string data(size, '\0');

@@ -196,7 +196,7 @@ def test_hooks_see_the_state(place):
     container = place.id()
     equal(place.run("run", "--bundle", place.bundle(("/guest", "true"), change), container).status, 0)
     states = [json.loads(line) for line in seen.read_text().split("\n") if line]
-    equal([s["status"] for s in states], ["created", "created", "running", "stopped"])
+    equal([s["status"] for s in states], ["creating", "creating", "running", "stopped"])
     check(all(s["id"] == container for s in states), states)
 
 

@@ -169,7 +169,8 @@ int main(int argc, char** argv, char** envp) {
     }
     int status = 0;
     waitpid(child, &status, 0);
-    printf("%s %d\n", WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    printf("%s %d\n", WIFSIGNALED(status) ? "signal" : "exit",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     return 0;
   }
   if (!strcmp(what, "line")) {  // FILE PREFIX: the lines that begin with it
@@ -243,7 +244,8 @@ int main(int argc, char** argv, char** envp) {
     }
     int status = 0;
     waitpid(child, &status, 0);
-    printf("%s %d\n", WIFSIGNALED(status) ? "signal" : "exit", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    printf("%s %d\n", WIFSIGNALED(status) ? "signal" : "exit",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     return 0;
   }
   fprintf(stderr, "guest: unknown word %s\n", what);

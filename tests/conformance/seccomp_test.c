@@ -11,8 +11,8 @@
 #define LOAD_ARGUMENT(n) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + 8 * (n))
 #define IF_EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
 #define GIVE(value) BPF_STMT(BPF_RET | BPF_K, (value))
-#define PROGRAM(...)                              \
-  struct sock_filter code[] = {__VA_ARGS__};      \
+#define PROGRAM(...)                         \
+  struct sock_filter code[] = {__VA_ARGS__}; \
   struct sock_fprog program = {sizeof code / sizeof *code, code}
 
 static long set_filter(unsigned flags, struct sock_fprog* program) {
@@ -47,8 +47,8 @@ CASE(errno_is_capped) {
 }
 
 CASE(trivial_calls_are_seen) {
-  int const numbers[] = {SYS_getpid, SYS_getuid, SYS_getgid, SYS_geteuid, SYS_getegid, SYS_getppid, SYS_gettid, SYS_sched_yield,
-                         SYS_rt_sigprocmask, SYS_set_robust_list, SYS_madvise, SYS_rseq};
+  int const numbers[] = {SYS_getpid, SYS_getuid,      SYS_getgid,         SYS_geteuid,         SYS_getegid, SYS_getppid,
+                         SYS_gettid, SYS_sched_yield, SYS_rt_sigprocmask, SYS_set_robust_list, SYS_madvise, SYS_rseq};
   for (size_t n = 0; n < sizeof numbers / sizeof *numbers; ++n) {
     pid_t child = IN_CHILD({
       for (int i = 0; i < 20; ++i) syscall(numbers[n]);
@@ -62,7 +62,8 @@ CASE(trivial_calls_are_seen) {
 
 CASE(arguments_decide) {
   allow_filters();
-  PROGRAM(LOAD(nr), IF_EQUAL(SYS_getppid, 0, 3), LOAD_ARGUMENT(5), IF_EQUAL(7, 0, 1), GIVE(SECCOMP_RET_ERRNO | 66), GIVE(SECCOMP_RET_ALLOW));
+  PROGRAM(LOAD(nr), IF_EQUAL(SYS_getppid, 0, 3), LOAD_ARGUMENT(5), IF_EQUAL(7, 0, 1), GIVE(SECCOMP_RET_ERRNO | 66),
+          GIVE(SECCOMP_RET_ALLOW));
   OK(set_filter(0, &program));
   EXPECT_ERRNO(syscall(SYS_getppid, 0, 0, 0, 0, 0, 7), 66);
   OK(syscall(SYS_getppid, 7, 7, 7, 7, 7, 8));
@@ -75,7 +76,8 @@ static void* wait_on(void* word) {
 
 CASE(futexes_work_under_a_filter_that_looks_at_them) {
   allow_filters();
-  PROGRAM(LOAD(nr), IF_EQUAL(SYS_futex, 0, 3), LOAD_ARGUMENT(2), IF_EQUAL(0x1234567, 0, 1), GIVE(SECCOMP_RET_ERRNO | 66), GIVE(SECCOMP_RET_ALLOW));
+  PROGRAM(LOAD(nr), IF_EQUAL(SYS_futex, 0, 3), LOAD_ARGUMENT(2), IF_EQUAL(0x1234567, 0, 1),
+          GIVE(SECCOMP_RET_ERRNO | 66), GIVE(SECCOMP_RET_ALLOW));
   OK(set_filter(0, &program));
   int word = 0;
   EXPECT_ERRNO(syscall(SYS_futex, &word, 0, 0x1234567, NULL, NULL, 0), 66);
@@ -277,7 +279,8 @@ CASE(wrong_programs_are_refused) {
   expect_refused(far_shift, 2);
   struct sock_filter unwritten[] = {BPF_STMT(BPF_LD | BPF_MEM, 3), allow};
   expect_refused(unwritten, 2);
-  struct sock_filter half_written[] = {LOAD(nr), IF_EQUAL(1, 0, 1), BPF_STMT(BPF_ST, 3), BPF_STMT(BPF_LD | BPF_MEM, 3), allow};
+  struct sock_filter half_written[] = {LOAD(nr), IF_EQUAL(1, 0, 1), BPF_STMT(BPF_ST, 3), BPF_STMT(BPF_LD | BPF_MEM, 3),
+                                       allow};
   expect_refused(half_written, 5);
   EXPECT_ERRNO(set_filter(1u << 30, &(struct sock_fprog){1, &allow}), EINVAL);
   EXPECT_ERRNO(set_filter(0, (struct sock_fprog*)8), EFAULT);
@@ -288,8 +291,9 @@ CASE(arithmetic_is_the_kernels) {
   allow_filters();
   // ((nr * 3 - 1) ^ 5) / x with x = 1 by memory; division by a zero x ends the program with 0: kill.
   pid_t child = IN_CHILD({
-    PROGRAM(LOAD(nr), BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 3), BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1), BPF_STMT(BPF_ALU | BPF_XOR | BPF_K, 5),
-            BPF_STMT(BPF_ST, 15), BPF_STMT(BPF_LDX | BPF_IMM, 1), BPF_STMT(BPF_LD | BPF_MEM, 15), BPF_STMT(BPF_ALU | BPF_DIV | BPF_X, 0),
+    PROGRAM(LOAD(nr), BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 3), BPF_STMT(BPF_ALU | BPF_SUB | BPF_K, 1),
+            BPF_STMT(BPF_ALU | BPF_XOR | BPF_K, 5), BPF_STMT(BPF_ST, 15), BPF_STMT(BPF_LDX | BPF_IMM, 1),
+            BPF_STMT(BPF_LD | BPF_MEM, 15), BPF_STMT(BPF_ALU | BPF_DIV | BPF_X, 0),
             IF_EQUAL((SYS_getppid * 3 - 1) ^ 5, 0, 1), GIVE(SECCOMP_RET_ERRNO | 44), GIVE(SECCOMP_RET_ALLOW));
     OK(set_filter(0, &program));
     EXPECT_ERRNO(syscall(SYS_getppid), 44);
@@ -305,8 +309,10 @@ CASE(arithmetic_is_the_kernels) {
 }
 
 CASE(actions_can_be_asked_for) {
-  unsigned const there[] = {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP, SECCOMP_RET_ERRNO, SECCOMP_RET_LOG, SECCOMP_RET_ALLOW};
-  for (size_t n = 0; n < sizeof there / sizeof *there; ++n) OK(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &there[n]));
+  unsigned const there[] = {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP,
+                            SECCOMP_RET_ERRNO,        SECCOMP_RET_LOG,         SECCOMP_RET_ALLOW};
+  for (size_t n = 0; n < sizeof there / sizeof *there; ++n)
+    OK(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &there[n]));
   unsigned unknown = 0x12340000;
   EXPECT_ERRNO(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &unknown), EOPNOTSUPP);
   EXPECT_ERRNO(syscall(SYS_seccomp, 99, 0, NULL), EINVAL);

@@ -1,16 +1,14 @@
-// The compiled profile of config.json decides as libseccomp's program for the same rules does.
+// The compiled profile of config.json decides as its rules say.
 #include "oci/seccomp_profile.h"
 
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <random>
 
-#include "host/fd.h"
 #include "kernel/seccomp/bpf.h"
 #include "syscalls/table.h"
 
@@ -20,44 +18,35 @@ namespace {
 using Operator = oci::SeccompArgument::Operator;
 using kernel::seccomp::Program;
 
-scmp_compare comparison(Operator op) {
-  switch (op) {
+bool holds(oci::SeccompArgument const& a, seccomp_data const& call) {
+  uint64_t const value = call.args[a.index];
+  switch (a.op) {
     case Operator::NotEqual:
-      return SCMP_CMP_NE;
+      return value != a.value;
     case Operator::Less:
-      return SCMP_CMP_LT;
+      return value < a.value;
     case Operator::LessEqual:
-      return SCMP_CMP_LE;
+      return value <= a.value;
     case Operator::Equal:
-      return SCMP_CMP_EQ;
+      return value == a.value;
     case Operator::GreaterEqual:
-      return SCMP_CMP_GE;
+      return value >= a.value;
     case Operator::Greater:
-      return SCMP_CMP_GT;
+      return value > a.value;
     case Operator::MaskedEqual:
-      break;
+      return (value & a.value) == a.second;
   }
-  return SCMP_CMP_MASKED_EQ;
+  return false;
 }
 
-std::vector<sock_filter> of_libseccomp(oci::SeccompProfile const& profile) {
-  scmp_filter_ctx context = seccomp_init(profile.default_action);
+// What the rules say, read one by one (runtime-spec, config-linux, seccomp): all arguments of one rule have to match.
+uint32_t by_the_rules(oci::SeccompProfile const& profile, seccomp_data const& call) {
   for (auto& rule : profile.rules)
-    for (auto& name : rule.names) {
-      std::vector<scmp_arg_cmp> arguments;
-      for (auto& a : rule.arguments) arguments.push_back({a.index, comparison(a.op), a.value, a.second});
-      int const number = seccomp_syscall_resolve_name(name.c_str());
-      if (number < 0 || rule.action == profile.default_action) continue;
-      (void)seccomp_rule_add_array(context, rule.action, number, static_cast<unsigned>(arguments.size()),
-                                   arguments.data());
-    }
-  host::OwnedFd file(::memfd_create("filter", 0));
-  EXPECT_EQ(seccomp_export_bpf(context, file.get()), 0);
-  seccomp_release(context);
-  auto const size = static_cast<size_t>(::lseek(file.get(), 0, SEEK_END));
-  std::vector<sock_filter> code(size / sizeof(sock_filter));
-  EXPECT_EQ(::pread(file.get(), code.data(), size, 0), static_cast<ssize_t>(size));
-  return code;
+    for (auto& name : rule.names)
+      if (seccomp_syscall_resolve_name(name.c_str()) == call.nr &&
+          std::ranges::all_of(rule.arguments, [&](auto const& a) { return holds(a, call); }))
+        return rule.action;
+  return profile.default_action;
 }
 
 Program checked(std::vector<sock_filter> code) {
@@ -107,20 +96,20 @@ class RandomProfile {
   std::mt19937 random_;
 };
 
-TEST(SeccompProfileTest, decides_as_libseccomp) {
+TEST(SeccompProfileTest, decides_as_the_rules_say) {
   for (unsigned seed = 1; seed <= 150; ++seed) {
     RandomProfile random(seed);
     auto const profile = random.make();
     auto compiled = oci::compile_seccomp(profile);
     ASSERT_TRUE(compiled);
-    Program const ours = checked(std::move(*compiled)), theirs = checked(of_libseccomp(profile));
+    Program const ours = checked(std::move(*compiled));
     for (int number = 0; number < 500; ++number)
       for (int round = 0; round < 6; ++round) {
         seccomp_data call{};
         call.nr = number;
         call.arch = AUDIT_ARCH_X86_64;
         for (auto& argument : call.args) argument = random.value();
-        ASSERT_EQ(ours.run(call), theirs.run(call)) << "seed " << seed << ", call " << number;
+        ASSERT_EQ(ours.run(call), by_the_rules(profile, call)) << "seed " << seed << ", call " << number;
       }
   }
 }

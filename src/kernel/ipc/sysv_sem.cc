@@ -34,8 +34,7 @@ Result<int> Semaphores::get(Task& task, key_t key, int count, int flags) {
       },
       [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<SemaphoreSet>> {
         if (count == 0) return fail(Errno::Inval);
-        size_t const most =
-            std::min<uint64_t>(most_semaphores, limits.semaphores.load(std::memory_order_relaxed));
+        size_t const most = std::min<uint64_t>(most_semaphores, limits.semaphores.load(std::memory_order_relaxed));
         if (total_ + static_cast<size_t>(count) > most) return fail(Errno::NoSpc);
         if (table_.all().size() >= limits.semaphore_sets.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
         total_ += static_cast<size_t>(count);

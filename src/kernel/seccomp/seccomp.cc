@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/log.h"
 #include "kernel/kernel.h"
@@ -53,7 +54,7 @@ void raise_trap(Task& task, platform::Syscall const& call, uint32_t data) {
   info.raw.si_signo = SIGSYS;
   info.raw.si_code = seccomp_code;
   info.raw.si_errno = static_cast<int>(data);
-  info.raw.si_call_addr = reinterpret_cast<void*>(task.context().registers().rip);
+  info.raw.si_call_addr = std::bit_cast<void*>(task.context().registers().rip);
   info.raw.si_syscall = static_cast<int>(call.number);
   info.raw.si_arch = AUDIT_ARCH_X86_64;
   task.force_signal(info);

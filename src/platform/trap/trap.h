@@ -18,8 +18,8 @@ struct Options {
   bool approve_all_memory_calls = false;
   // Rewrite call sites of guest code so that calls arrive without a signal.
   bool patch_call_sites = true;
-  // By how much the oom_score_adj of stubs is above that of the caller: when memory runs out the host's kernel is to end
-  // guests, not their kernel.
+  // By how much the oom_score_adj of stubs is above that of the caller: when memory runs out the host's kernel is to
+  // end guests, not their kernel.
   int oom_score_raise = 300;
   // How often a waiting side looks before it sleeps; 0: never spin.
   uint32_t spin = 2000;
