@@ -51,7 +51,7 @@ TrapContext::TrapContext(Ref<TrapAddressSpace> address_space, Area* area, pid_t 
 // The last thread of a process takes it along. Another one stays in the stub, for the next guest thread to use.
 TrapContext::~TrapContext() {
   process().delist(this);
-  withdraw_queued();
+  (void)withdraw_queued();
   bool const last = process().live_contexts.fetch_sub(1, std::memory_order_acq_rel) == 1;
   if (last) process().kill();
   if (last || dead_ || !end_thread()) process().retire_area(area_);
@@ -80,7 +80,7 @@ bool TrapContext::end_thread() {
             .value_or(0ns);
     earlier_time_ = used;
   }
-  process().park({area_, thread_, earlier_time_, used - earlier_time_});
+  process().park({area_, thread_, earlier_time_, used - earlier_time_, std::move(mapped_fds_)});
   return true;
 }
 
@@ -203,16 +203,22 @@ bool TrapContext::await_queued() {
   bool approved = true;
   for (auto const& request : queued_requests_)
     approved = approved && shared().approver->await(*request, [this] { return has_turn_back(); });
-  withdraw_queued();
-  mapped_fds_ = std::move(queued_fds_);
+  // An approval is what this thread cannot forge: it has done what it was told before. Without one a mapping of old may
+  // still be under way, and the numbers that it names stay taken.
+  if (withdraw_queued()) mapped_fds_ = std::move(queued_fds_);
   queued_fds_.clear();
   // Not reached because one before it failed: the results tell. Anything else is a forgery.
   return approved || has_turn_back() || break_off();
 }
 
-void TrapContext::withdraw_queued() {
-  for (auto const& request : queued_requests_) shared().approver->withdraw(*request);
+bool TrapContext::withdraw_queued() {
+  bool any_approved = false;
+  for (auto const& request : queued_requests_) {
+    shared().approver->withdraw(*request);
+    any_approved |= request->approved;
+  }
   queued_requests_.clear();
+  return any_approved;
 }
 
 bool TrapContext::has_turn_back() {

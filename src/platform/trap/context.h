@@ -96,8 +96,8 @@ class TrapContext final : public Context {
   Stop died();
   std::optional<Stop> settle_failed_ops();
   bool await_queued();
-  void withdraw_queued();
-  bool has_turn_back();  // the stub waits, or is dead
+  bool withdraw_queued();  // whether any of them was approved
+  bool has_turn_back();    // the stub waits, or is dead
   bool end_thread();
   Result<std::unique_ptr<TrapContext>> clone_host_thread();
 

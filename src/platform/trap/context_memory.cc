@@ -364,8 +364,9 @@ Result<void> TrapContext::map_file(uint64_t address, uint64_t length, int protec
     queued_requests_.push_back(std::make_unique<Approver::Request>(thread_, SYS_mmap, arguments));
     queued_fds_.push_back(std::move(fd));
   } else {
-    r = to_result(approved_call(SYS_mmap, arguments));
-    mapped_fds_.clear();
+    auto const result = approved_call(SYS_mmap, arguments);
+    if (result) mapped_fds_.clear();
+    r = to_result(result);
     mapped_fds_.push_back(std::move(fd));
   }
   if (r && !file.shared && protection == (PROT_READ | PROT_EXEC) && shared().patch_file)

@@ -92,7 +92,7 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread(bool this_one_waits) 
   std::vector<std::byte> xstate(shared().xstate_size);
   TRY(get_xstate(xstate));
   std::unique_ptr<TrapContext> thread;
-  if (auto const parked = process().unpark()) {
+  if (auto parked = process().unpark()) {
     auto& c = parked->area->control();
     c.facts.flags = stub::native_futex;
     c.native_calls = 0;
@@ -100,6 +100,7 @@ Result<std::unique_ptr<Context>> TrapContext::clone_thread(bool this_one_waits) 
     thread = std::make_unique<TrapContext>(address_space_, parked->area, parked->thread);
     thread->earlier_time_ = parked->used;
     thread->unread_time_ = parked->unread;
+    thread->mapped_fds_ = std::move(parked->mapped_fds);
     thread->anew_ = true;
   } else {
     thread = TRY(clone_host_thread());

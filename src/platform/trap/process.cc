@@ -162,17 +162,17 @@ bool StubProcess::has_room_to_park() {
   return !dead() && parked_.size() < most;
 }
 
-void StubProcess::park(ParkedThread const& parked) {
+void StubProcess::park(ParkedThread parked) {
   MutexLock lock(mutex_);
-  parked_.push_back(parked);
+  parked_.push_back(std::move(parked));
 }
 
 std::optional<StubProcess::ParkedThread> StubProcess::unpark() {
   MutexLock lock(mutex_);
   for (size_t i = parked_.size(); i-- > 0;) {
-    auto const parked = parked_[i];
-    uint32_t const turn = parked.area->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
+    uint32_t const turn = parked_[i].area->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
     if (turn == stub::turn_guest) continue;  // still busy with its end
+    auto parked = std::move(parked_[i]);
     parked_.erase(parked_.begin() + static_cast<ptrdiff_t>(i));
     if (turn == stub::turn_sentry) return parked;
     for (auto& slot : slots_)  // the guest has ended or forged it

@@ -98,9 +98,10 @@ class StubProcess {
     Area* area;
     pid_t thread;
     std::chrono::nanoseconds used, unread;  // CPU time so far, and at most so much more
+    std::vector<host::OwnedFd> mapped_fds;  // whose numbers stay taken until the thread's next approval
   };
   bool has_room_to_park();
-  void park(ParkedThread const& parked);
+  void park(ParkedThread parked);
   std::optional<ParkedThread> unpark();
 
   std::atomic<bool> discarding_is_restricted{false};
