@@ -1,6 +1,7 @@
 #include "jail/privileges.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -25,6 +28,15 @@ constexpr KeptCapability kept[] = {
 
 std::unexpected<std::string> failed(char const* step) {
   return refuse(fmt::format("cannot drop privileges: {}: {}", step, strerror(errno)));
+}
+
+// The stubs share the table of descriptors, and the host's kernel waits for a grace period of RCU (10 to 20 ms)
+// whenever a shared one grows. So it gets its size while it is still this process's own.
+void grow_descriptor_table(rlim_t limit) {
+  constexpr rlim_t enough = 4096;
+  if (limit == 0) return;
+  int const last = ::fcntl(0, F_DUPFD_CLOEXEC, static_cast<int>(std::min(limit, enough)) - 1);
+  if (last >= 0) ::close(last);
 }
 
 }  // namespace
@@ -66,6 +78,7 @@ void set_limits() {
   if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &files);
+    grow_descriptor_table(files.rlim_cur);
   }
   rlimit none{.rlim_cur = 0, .rlim_max = 0};
   ::setrlimit(RLIMIT_CORE, &none);
