@@ -5,10 +5,12 @@
 #include <sys/ioctl.h>
 
 #include "kernel/ipc/async_signal.h"
+#include "kernel/ipc/directory_notify.h"
 #include "kernel/ipc/pipe.h"
 #include "kernel/kernel.h"
 #include "kernel/vfs/close.h"
 #include "kernel/vfs/inode.h"
+#include "kernel/vfs/leases.h"
 #include "kernel/vfs/locks.h"
 #include "syscalls/handlers_descriptor.h"
 #include "syscalls/path_arguments.h"
@@ -89,7 +91,7 @@ Result<LockRange> range_of(File& file, struct flock const& l) {
   return LockRange{static_cast<uint64_t>(first), static_cast<uint64_t>(last) - 1};
 }
 
-Result<LockType> lock_type(short type) {
+Result<LockType> lock_type(uint64_t type) {
   switch (type) {
     case F_RDLCK:
       return LockType::Shared;
@@ -102,12 +104,16 @@ Result<LockType> lock_type(short type) {
   }
 }
 
+uint64_t lease_number(LockType type) {
+  return type == LockType::Shared ? F_RDLCK : type == LockType::Exclusive ? F_WRLCK : F_UNLCK;
+}
+
 Result<uint64_t> record_lock(Task& task, File& file, int command, uint64_t argument) {
   UserPtr<struct flock> user(argument);
   struct flock l = TRY(task.read(user));
   bool open_file = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
   if (open_file && l.l_pid != 0) return fail(Errno::Inval);
-  auto type = TRY(lock_type(l.l_type));
+  auto type = TRY(lock_type(static_cast<uint64_t>(l.l_type)));
   auto range = TRY(range_of(file, l));
   if (!file.inode()) return fail(Errno::Inval);
   auto table = task.files();
@@ -241,8 +247,14 @@ Result<uint64_t> sys_fcntl(Task& task, Fd fd, int32_t command, uint64_t argument
       return 0;
     case F_GET_SEALS:
       return file->seals();
+    case F_SETLEASE:
+      TRY(set_lease(task, *file, fd.value, TRY(lock_type(argument))));
+      return 0;
     case F_GETLEASE:
-      return F_UNLCK;
+      return lease_number(lease_of(*file));
+    case F_NOTIFY:
+      TRY(set_directory_notify(task, *file, fd.value, static_cast<uint32_t>(argument)));
+      return 0;
     default:
       return fail(Errno::Inval);
   }

@@ -12,6 +12,7 @@
 #include "host/random.h"
 #include "kernel/kernel.h"
 #include "kernel/sysctls.h"
+#include "kernel/vfs/locks.h"
 
 namespace cofferdam::fs::proc {
 
@@ -99,6 +100,23 @@ PseudoTextFunction::Write limit_write(InotifyLimit limit) {
   };
 }
 
+using LockSetting = std::atomic<uint32_t> LockWaits::*;
+
+void add_lock_setting(PseudoTreeBuilder& tree, std::string_view path, LockSetting setting, uint32_t most) {
+  auto text = [setting](Task& task) -> Result<std::string> {
+    return fmt::format("{}\n", (task.kernel().vfs().lock_waits().*setting).load());
+  };
+  auto write = [setting, most](Task& task, std::string_view given) -> Result<void> {
+    given = given.substr(0, given.find_first_of(std::string_view(" \t\n\0", 4)));
+    uint32_t value = 0;
+    auto [end, error] = std::from_chars(given.begin(), given.end(), value);
+    if (given.empty() || error != std::errc() || end != given.end() || value > most) return fail(Errno::Inval);
+    (task.kernel().vfs().lock_waits().*setting).store(value);
+    return {};
+  };
+  tree.text(path, 0644, text, write);
+}
+
 Result<std::string> threads_max(Task&) { return std::string("32768\n"); }
 
 struct Fixed {
@@ -161,8 +179,6 @@ constexpr Fixed fixed_values[] = {
     {"fs/pipe-max-size", "1048576"},
     {"fs/pipe-user-pages-hard", "0"},
     {"fs/pipe-user-pages-soft", "16384"},
-    {"fs/lease-break-time", "45"},
-    {"fs/leases-enable", "1"},
     {"fs/aio-max-nr", "65536"},
     {"fs/mount-max", "100000"},
     {"fs/overflowuid", "65534"},
@@ -201,6 +217,9 @@ void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
             limit_write(&InotifyLimits::max_user_instances));
   tree.text(at("fs/inotify/max_user_watches"), 0644, limit_text(&InotifyLimits::max_user_watches),
             limit_write(&InotifyLimits::max_user_watches));
+  add_lock_setting(tree, at("fs/lease-break-time"), &LockWaits::lease_break_seconds, INT32_MAX);
+  add_lock_setting(tree, at("fs/leases-enable"), &LockWaits::leases_enabled, 1);
+  add_lock_setting(tree, at("fs/dir-notify-enable"), &LockWaits::directory_notify_enabled, 1);
   for (Sysctls::Setting const& setting : Sysctls::settings())
     tree.text(
         at(setting.path), 0644,

@@ -139,6 +139,18 @@ class AsyncSignal final : public FileObserver, public Waiter {
 
 }  // namespace
 
+void signal_owner(Kernel& kernel, File::Owner const& owner, int fd) {
+  constexpr long message_band = EPOLLMSG | EPOLLIN | EPOLLRDNORM;
+  send(kernel, owner, info_of(owner, fd, {POLL_MSG, message_band}));
+}
+
+void set_default_owner(Task& task, File& file) {
+  auto who = task.credentials();
+  file.owner.with([&](File::Owner& o) {
+    if (o.id == 0) o = {.type = F_OWNER_PID, .id = task.tgid(), .signal = o.signal, .uid = who->uid, .euid = who->euid};
+  });
+}
+
 void set_async(Kernel& kernel, File& file, int fd, bool on) {
   Ref<RefCounted> old;
   kernel.ipc().async_files.with([&](auto& all) {

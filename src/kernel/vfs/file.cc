@@ -21,7 +21,10 @@ File::~File() {
   if (i == nullptr) return;
   if (hold_ == Hold::Writer) i->release_write();
   if (hold_ == Hold::Executable) i->allow_write();
-  if (auto locks = FileLocks::find(*i)) locks->release(this);
+  if (auto locks = FileLocks::find(*i)) {
+    locks->release(this);
+    if (!locks->leases.empty()) (void)locks->leases.release(*this);
+  }
 }
 
 Inode* File::inode() const { return path_.dentry ? path_.dentry->inode() : nullptr; }

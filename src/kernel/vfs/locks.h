@@ -1,6 +1,7 @@
 // File locks: flock(2), POSIX record locks and open-file-description locks (fcntl(2), fcntl_locking).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "kernel/time/clock.h"
+#include "kernel/vfs/leases.h"
 #include "kernel/wait_queue.h"
 
 namespace cofferdam::kernel {
@@ -31,9 +33,11 @@ struct LockOwner {
   bool detect_deadlock = false;  // POSIX locks only
 };
 
-// Which owner waits for which: EDEADLK of F_SETLKW.
+// What the locks of a Vfs share: which owner waits for which (EDEADLK of F_SETLKW), and settings of /proc/sys/fs.
 class LockWaits {
  public:
+  std::atomic<uint32_t> lease_break_seconds{45}, leases_enabled{1}, directory_notify_enabled{1};
+
   // false: `owner` waiting for `holder` would close a circle. Else it is noted.
   bool begin(void const* owner, void const* holder);
   void end(void const* owner);
@@ -76,6 +80,8 @@ class FileLocks final : public RefCounted {
   std::optional<Conflict> test(LockOwner const&, LockType, LockRange) const;
   // Everything of an owner: close(2) of a descriptor, or the end of an open file.
   void release(void const* key);
+
+  Leases leases;
 
  private:
   struct RangeLock {

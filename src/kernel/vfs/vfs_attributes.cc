@@ -1,6 +1,7 @@
 // chmod(2), chown(2), utimensat(2), truncate(2), access(2): who may change what.
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
+#include "kernel/vfs/leases.h"
 #include "kernel/vfs/vfs_state.h"
 
 namespace cofferdam::kernel {
@@ -72,6 +73,7 @@ Result<void> Vfs::set_attributes(Task& task, Path const& path, AttributeChange c
     if (a.is_directory()) return fail(Errno::IsDir);
     if (!a.is_regular()) return fail(Errno::Inval);
     TRY(inode.permission(*who, may_write));
+    TRY(break_leases(task, inode, true, false));
   }
   bool drops = (change.uid || change.gid || change.size) && !a.is_directory() && !a.is_symlink();
   if (drops && !change.mode && (a.mode & (S_ISUID | S_ISGID))) {

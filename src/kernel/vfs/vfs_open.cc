@@ -4,6 +4,7 @@
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/creation.h"
+#include "kernel/vfs/leases.h"
 #include "kernel/vfs/vfs_state.h"
 #include "kernel/vfs/walk.h"
 
@@ -77,6 +78,7 @@ Result<Ref<File>> Vfs::open_unnoticed(Task& task, Path const& path, int flags, b
       return kernel_.open_device(task, type & S_IFMT, device, path, kept | (flags & O_NOCTTY));
     }
   }
+  if (S_ISREG(type) && !created) TRY(break_leases(task, inode, opens_for_write(flags), flags & O_NONBLOCK));
   bool writes = S_ISREG(type) && (opens_for_write(flags) || ((flags & O_TRUNC) && !created));
   if (writes && !inode.acquire_write()) return fail(Errno::TxtBsy);
   auto file = inode.open(OpenRequest{(flags & ~(O_CREAT | O_EXCL | O_CLOEXEC)), task}, path);
@@ -161,6 +163,7 @@ Result<Ref<File>> Vfs::open_executable(Task& task, Path const& start, std::strin
   if (S_ISLNK(inode.type())) return fail(Errno::Loop);
   if (!S_ISREG(inode.type()) || found.mount->noexec()) return fail(Errno::Acces);
   TRY(permission(*who, found, may_exec));
+  TRY(break_leases(task, inode, false, false));
   if (!inode.deny_write()) return fail(Errno::TxtBsy);
   auto file = inode.open(OpenRequest{O_RDONLY, task}, found);
   if (!file)
