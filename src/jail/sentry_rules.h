@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/fanotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -116,6 +117,15 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_flistxattr, "extended attributes"},
     {SYS_fsetxattr, "extended attributes"},
     {SYS_fremovexattr, "extended attributes"},
+
+    // What the host's processes do in directories that are shared with them. Marks go on descriptors, never on paths
+    // (a pointer that is null), and the group is one that a process without privileges may have.
+    {SYS_fanotify_init,
+     {is(0, FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME | FAN_REPORT_FID), is(1, O_RDONLY)},
+     "inotify(7) of shared mounts"},
+    {SYS_fanotify_mark, {is(1, FAN_MARK_ADD), without(4, UINT64_MAX)}, "a watch of a file on a shared mount"},
+    {SYS_fanotify_mark, {is(1, FAN_MARK_FLUSH), without(4, UINT64_MAX)}, "the last watch has gone"},
+    {SYS_name_to_handle_at, "which watched file an event is about; nothing can be opened by what it gives"},
 
     // Terminals, and files that can say how much there is.
     {SYS_ioctl, {is(1, FIONREAD)}, "bytes to read on standard input"},

@@ -14,6 +14,7 @@
 #include "dev/terminal_devices.h"
 #include "fs/dev/populate.h"
 #include "fs/devpts/devpts.h"
+#include "fs/host/host_changes.h"
 #include "fs/host/host_file_system.h"
 #include "fs/overlay/overlay.h"
 #include "fs/proc/proc.h"
@@ -193,6 +194,7 @@ void register_modules(Kernel& kernel) {
   dev::register_memory_devices(kernel);
   dev::register_terminal_devices(kernel);
   kernel.vfs().set_fifo_opener(kernel::open_fifo);
+  kernel.vfs().notifications().set_outside(fs::host::watch_outside_changes(kernel));
   unix_sockets::register_family(kernel);
   inet::register_families(kernel);
 }

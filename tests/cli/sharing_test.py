@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 
 import harness
 from harness import check, equal
@@ -20,6 +21,32 @@ except BlockingIOError:
     sys.exit(0)
 print('held', flush=True)
 sys.stdin.read()
+"""
+
+# Run inside: watches /mnt, and what its arguments name there, and prints "PLACE MASK COOKIE NAME" of each event; numbers of
+# cookies count from 1. A name "end" ends it.
+WATCH = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(0)
+places = {}
+for place in ['', *sys.argv[1:]]:
+    places[libc.inotify_add_watch(fd, ('/mnt/' + place).encode(), 0xfff)] = place or '/'
+print('watching', flush=True)
+if sys.stdin.readline():
+    open('/mnt/inner', 'w').close()
+    os.rename('/mnt/inner', '/mnt/inner2')
+    print('done', flush=True)
+cookies = {0: 0}
+ended = False
+while not ended:
+    data = os.read(fd, 65536)
+    while data:
+        wd, mask, cookie, length = struct.unpack_from('iIII', data)
+        name = data[16:16 + length].rstrip(b'\\0').decode()
+        data = data[16 + length:]
+        ended |= name == 'end'
+        print(places[wd], hex(mask), cookies.setdefault(cookie, len(cookies)), name, flush=True)
 """
 
 
@@ -109,3 +136,39 @@ def test_files_are_seen_from_both_sides(place):
     equal(ask("cmp /mnt/link /etc/hostname && cd /mnt/up && pwd -P"), ["/etc"], "links of the host's")
     inside.stdin.close()
     equal(inside.wait(harness.TIMEOUT), 0, "the end of the shell inside")
+
+
+def test_watches_inside_hear_of_changes_outside(place):
+    shared = Shared(place)
+    at = lambda name: os.path.join(shared.directory, name)
+    os.mkdir(at("sub"))
+    inside = shared.inside(sys.executable, "-c", WATCH, "sub", "f")
+    equal(inside.stdout.readline(), "watching\n", "the watches")
+    inside.stdin.write("\n")
+    inside.stdin.flush()
+    equal(inside.stdout.readline(), "done\n", "changes made inside")
+    with open(at("new"), "w") as f:
+        f.write("text")
+    os.rename(at("new"), at("sub/moved"))
+    with open(shared.file, "a") as f:
+        f.write("more")
+    os.chmod(shared.file, 0o600)
+    os.unlink(at("sub/moved"))
+    os.rmdir(at("sub"))
+    os.mkdir(at("directory"))
+    os.unlink(shared.file)
+    # What the sandbox did itself is told once. The host joins events of one file that come close together, so their order
+    # among each other is not looked at.
+    wanted = ["/ 0x100 0 inner", "/ 0x20 0 inner", "/ 0x8 0 inner", "/ 0x40 1 inner", "/ 0x80 1 inner2",
+              "/ 0x100 0 new", "/ 0x20 0 new", "/ 0x2 0 new", "/ 0x8 0 new", "/ 0x40 2 new", "sub 0x80 2 moved",
+              "/ 0x20 0 f", "f 0x20 0", "/ 0x2 0 f", "f 0x2 0", "/ 0x8 0 f", "f 0x8 0", "/ 0x4 0 f", "f 0x4 0",
+              "sub 0x200 0 moved", "/ 0x40000200 0 sub", "sub 0x400 0", "sub 0x8000 0", "/ 0x40000100 0 directory",
+              "f 0x4 0", "/ 0x200 0 f", "f 0x400 0", "f 0x8000 0"]
+    watchdog = threading.Timer(harness.TIMEOUT, inside.kill)
+    watchdog.start()
+    seen = [inside.stdout.readline().rstrip() for _ in wanted]
+    os.mkdir(at("end"))
+    seen += [line.rstrip() for line in inside.stdout]
+    watchdog.cancel()
+    equal(inside.wait(harness.TIMEOUT), 0, "the end of the program inside")
+    equal(sorted(seen), sorted(wanted + ["/ 0x40000100 0 end"]), "the events")

@@ -115,6 +115,11 @@ class HostInode final : public Inode {
   void note_mapped_writable();
   Result<Attributes> attributes_by(int fd);
   uint64_t host_inode() const { return number_; }
+  // For watches of what the host does (host_changes.h).
+  Result<Ref<SharedFd>> watchable_fd();
+  Ref<HostInode> parent() const;
+  std::string name() const;  // empty where it has none
+  bool removed_on_host();
   std::pair<uint64_t, uint64_t> identity() const { return {device_, number_}; }
   // Also found at this name.
   void add_place(Ref<HostInode> parent, std::string_view name);

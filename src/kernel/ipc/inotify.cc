@@ -34,6 +34,7 @@ class InotifyInstance::InotifyWatch final : public Watch {
     if (mask & IN_ONESHOT) end(true);
   }
   void on_end() override { end(false); }
+  uint32_t events() const override { return mask() & IN_ALL_EVENTS; }
 
   // Once: out of the instance's table, IN_IGNORED told; and out of the inode's list if it stands there.
   bool end(bool listed) {
@@ -137,7 +138,10 @@ Result<int> InotifyInstance::add(Ref<Dentry> const& place, uint32_t mask) {
   MutexLock changing(change_lock_);
   if (auto there = watch_of(*inode)) {
     if (mask & IN_MASK_CREATE) return fail(Errno::Exist);
-    if (there->update(mask)) return there->wd();
+    if (there->update(mask)) {
+      notifications_.widen(*inode, there->mask());
+      return there->wd();
+    }
   }
   bool const allowed = limits_.used.with([&](auto& used) {
     auto& mine = used[owner_];

@@ -34,6 +34,7 @@ void Notifications::add(Ref<Dentry> const& place, Ref<Watch> watch) {
   Ref<Inode> const& inode = place->inode_ref();
   FileSystem& fs = inode->file_system();
   auto list = WatchList::of(*inode);
+  uint32_t const events = watch->events();
   watched_.with([&](auto& all) {
     bool const first = list->state_.with([&](WatchList::State& s) {
       s.watches.push_back(std::move(watch));
@@ -44,6 +45,11 @@ void Notifications::add(Ref<Dentry> const& place, Ref<Watch> watch) {
     all[&fs].push_back(inode.get());
     fs.set_notifications(this);
   });
+  widen(*inode, events);
+}
+
+void Notifications::widen(Inode& inode, uint32_t mask) {
+  if (outside_) outside_->watch(inode, mask & IN_ALL_EVENTS);
 }
 
 void Notifications::remove(Inode& inode, Watch const& watch) {
@@ -67,6 +73,7 @@ void Notifications::remove(Inode& inode, Watch const& watch) {
     all.erase(&fs);
     fs.set_notifications(nullptr);
   });
+  if (last.inode && outside_) outside_->unwatch(inode);
 }
 
 void Notifications::on(Inode& inode, FileEvent const& event) {

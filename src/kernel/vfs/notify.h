@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -34,6 +35,17 @@ class Watch : public RefCounted {
   // The inode is gone (after IN_DELETE_SELF) or its file system is (after IN_UNMOUNT): the watch is in no list any
   // more.
   virtual void on_end() = 0;
+  // What it wants to hear of.
+  virtual uint32_t events() const { return IN_ALL_EVENTS; }
+};
+
+// Events that others than this sandbox cause, on file systems that are not its alone. Implementations tell
+// Notifications of what they hear, from a thread that holds no locks.
+class OutsideChanges {
+ public:
+  virtual ~OutsideChanges() = default;
+  virtual void watch(Inode&, uint32_t mask) = 0;  // adds to what is watched of the inode
+  virtual void unwatch(Inode&) = 0;               // nobody watches it any more; it may be unknown
 };
 
 // The watches of one inode; hangs in Inode::watches.
@@ -74,12 +86,19 @@ class Notifications {
   // The last reference to a dentry has gone whose name was removed.
   void dentry_gone(Inode&);
   void unmounted(FileSystem&);
+  // A watch that was added wants to hear of more.
+  void widen(Inode&, uint32_t mask);
+  // Somebody outside removed the inode, and nobody uses it any more.
+  void deleted_outside(Inode& inode) { end(inode, IN_DELETE_SELF); }
+  // Before tasks run.
+  void set_outside(std::unique_ptr<OutsideChanges> outside) { outside_ = std::move(outside); }
   uint32_t next_cookie() { return next_cookie_.fetch_add(1, std::memory_order_relaxed) + 1; }
 
  private:
   void end(Inode&, uint32_t mask);
 
   DentryCache& dentries_;
+  std::unique_ptr<OutsideChanges> outside_;  // null: nobody else changes anything
   std::atomic<uint32_t> next_cookie_{0};
   // Inodes with a watch, which keep themselves as long. Before the locks of the lists.
   Guarded<std::map<FileSystem*, std::vector<Inode*>>> watched_;
