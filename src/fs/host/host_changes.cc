@@ -167,9 +167,8 @@ std::unique_ptr<kernel::OutsideChanges> watch_outside_changes(kernel::Kernel& ke
 
 // A description of its own, open for reading: of a file that may be read at least.
 Result<Ref<SharedFd>> HostInode::watchable_fd() {
-  if (type_ == S_IFREG) return data_fd(false);
-  auto directory = TRY(directory_fd());
-  return make_ref<SharedFd>(TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); })));
+  if (type() == S_IFREG) return data_fd(false);
+  return open_directory();
 }
 
 Ref<HostInode> HostInode::parent() const {
@@ -183,7 +182,7 @@ std::string HostInode::name() const {
 }
 
 bool HostInode::removed_on_host() {
-  auto kept = fs_.kept_fd(*this, false);
+  auto kept = host_fs().kept_fd(*this, false);
   if (!kept) return false;
   auto s = cofferdam::host::stat_at(kept->get(), "");
   return s && s->stx_nlink == 0;

@@ -25,12 +25,31 @@ using kernel::MapTarget;
 
 constexpr size_t entry_buffer_size = 32 << 10;
 
-// The host's own bytes, but of any length and alignment.
-struct dirent64 entry_at(std::byte const* from, size_t room) {
-  struct dirent64 entry;
-  std::memcpy(&entry, from, std::min(sizeof entry, room));
-  entry.d_name[sizeof entry.d_name - 1] = 0;
-  return entry;
+constexpr size_t listing_limit = 32 << 10;
+
+// One of the host's records: its own bytes, but of any length and alignment.
+struct Record {
+  uint64_t number, next;
+  std::string_view name;
+  unsigned char type;
+  size_t length;
+};
+
+// Empty length at the end.
+Record record_at(std::byte const* from, size_t room) {
+  constexpr size_t header = offsetof(struct dirent64, d_name);
+  Record r{};
+  uint16_t length;
+  if (room <= header) return r;
+  std::memcpy(&r.number, from + offsetof(struct dirent64, d_ino), sizeof r.number);
+  std::memcpy(&r.next, from + offsetof(struct dirent64, d_off), sizeof r.next);
+  std::memcpy(&length, from + offsetof(struct dirent64, d_reclen), sizeof length);
+  if (length <= header || length > room) return r;
+  r.type = static_cast<unsigned char>(from[offsetof(struct dirent64, d_type)]);
+  auto const* name = reinterpret_cast<char const*>(from) + header;
+  r.name = std::string_view(name, ::strnlen(name, length - header));
+  r.length = length;
+  return r;
 }
 
 class HostFile final : public File {
@@ -94,46 +113,92 @@ class HostFile final : public File {
   Ref<SharedFd> fd_;
 };
 
+// Reads from the listing that the inode keeps, where there is one; else by a descriptor of its own. Either way an entry
+// made or removed since reading began may be seen or not.
 class HostDirectory final : public File {
  public:
-  HostDirectory(Path path, int flags, Ref<HostInode> inode, OwnedFd fd)
+  HostDirectory(Path path, int flags, Ref<HostInode> inode, Ref<SharedFd> fd)
       : File(std::move(path), flags), inode_(std::move(inode)), fd_(std::move(fd)) {}
 
   bool seekable() const override { return true; }
   Result<size_t> read(Task&, IoSink&, uint64_t, IoOptions) override { return fail(Errno::IsDir); }
-  Result<void> sync(Task&, bool) override { return cofferdam::host::sync_file(fd_.get(), false); }
-
-  Result<void> iterate(Task&, uint64_t position_wanted, DirectorySink& sink) override {
+  Result<void> sync(Task&, bool) override {
     MutexLock lock(mutex_);
-    if (position_wanted != position_ || position_wanted == 0) {
-      TRY(cofferdam::host::seek_file(fd_.get(), static_cast<int64_t>(position_wanted), SEEK_SET));
-      position_ = position_wanted;
+    return cofferdam::host::sync_file(TRY(own_fd()), false);
+  }
+
+  Result<void> iterate(Task&, uint64_t wanted, DirectorySink& sink) override {
+    MutexLock lock(mutex_);
+    if (wanted == 0) {
+      listing_ = TRY(inode_->listing());
+      at_ = filled_ = 0;
+    } else if (wanted != position_ && listing_ && !find_in_listing(wanted)) {
+      listing_ = {};
       at_ = filled_ = 0;
     }
-    if (!buffer_) buffer_ = std::make_unique<std::byte[]>(entry_buffer_size);
-    for (;;) {
-      if (at_ == filled_) {
-        at_ = 0;
-        filled_ = TRY(cofferdam::host::read_entries(fd_.get(), std::span(buffer_.get(), entry_buffer_size)));
-        if (filled_ == 0) {
-          buffer_.reset();
-          return {};
-        }
-      }
-      struct dirent64 entry = entry_at(buffer_.get() + at_, filled_ - at_);
-      bool above_root = std::strcmp(entry.d_name, "..") == 0 && path().dentry == path().mount->root();
-      uint64_t number = above_root ? inode_->host_inode() : entry.d_ino;
-      if (!sink.add(entry.d_name, number, entry.d_type, static_cast<uint64_t>(entry.d_off))) return {};
-      position_ = static_cast<uint64_t>(entry.d_off);
-      at_ += entry.d_reclen;
+    if (listing_) {
+      (void)add_records({listing_->records.get(), listing_->size}, sink);
+      return {};
     }
+    return stream(wanted, sink);
   }
 
  private:
+  Result<int> own_fd() REQUIRES(mutex_) {
+    if (!fd_) fd_ = TRY(inode_->open_directory());
+    return fd_->get();
+  }
+
+  bool find_in_listing(uint64_t position) REQUIRES(mutex_) {
+    for (size_t at = 0; at < listing_->size;) {
+      Record const r = record_at(listing_->records.get() + at, listing_->size - at);
+      if (r.length == 0) return false;
+      at += r.length;
+      if (r.next != position) continue;
+      at_ = at;
+      return true;
+    }
+    return false;
+  }
+
+  // From at_ on; false when the sink is full.
+  bool add_records(std::span<std::byte const> records, DirectorySink& sink) REQUIRES(mutex_) {
+    while (at_ < records.size()) {
+      Record const r = record_at(records.data() + at_, records.size() - at_);
+      if (r.length == 0) break;
+      bool const above_root = r.name == ".." && path().dentry == path().mount->root();
+      if (!sink.add(r.name, above_root ? inode_->host_inode() : r.number, r.type, r.next)) return false;
+      position_ = r.next;
+      at_ += r.length;
+    }
+    return true;
+  }
+
+  Result<void> stream(uint64_t wanted, DirectorySink& sink) REQUIRES(mutex_) {
+    int const fd = TRY(own_fd());
+    if (wanted != position_ || wanted == 0) {
+      TRY(cofferdam::host::seek_file(fd, static_cast<int64_t>(wanted), SEEK_SET));
+      position_ = wanted;
+      at_ = filled_ = 0;
+    }
+    if (!buffer_) buffer_ = std::make_unique_for_overwrite<std::byte[]>(entry_buffer_size);
+    while (add_records({buffer_.get(), filled_}, sink)) {
+      at_ = 0;
+      filled_ = TRY(cofferdam::host::read_entries(fd, std::span(buffer_.get(), entry_buffer_size)));
+      if (filled_ == 0) {
+        buffer_.reset();
+        return {};
+      }
+    }
+    return {};
+  }
+
   Ref<HostInode> inode_;
-  OwnedFd fd_;
   Mutex mutex_;
+  Ref<SharedFd> fd_ GUARDED_BY(mutex_);
+  Ref<Listing> listing_ GUARDED_BY(mutex_);
   std::unique_ptr<std::byte[]> buffer_ GUARDED_BY(mutex_);
+  // In the listing or the buffer.
   size_t at_ GUARDED_BY(mutex_) = 0, filled_ GUARDED_BY(mutex_) = 0;
   uint64_t position_ GUARDED_BY(mutex_) = 0;
 };
@@ -145,30 +210,68 @@ Result<size_t> HostInode::read_data(std::span<std::byte> to, uint64_t offset) {
   return cofferdam::host::read_at(fd->get(), to, offset);
 }
 
-Result<std::vector<kernel::Inode::DirectoryEntry>> HostInode::list_entries() {
+Result<Ref<SharedFd>> HostInode::open_directory() {
   auto directory = TRY(directory_fd());
-  auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); }));
-  auto buffer = std::make_unique<std::byte[]>(entry_buffer_size);
-  std::vector<DirectoryEntry> found;
-  for (;;) {
-    size_t n = TRY(cofferdam::host::read_entries(fd.get(), std::span(buffer.get(), entry_buffer_size)));
-    if (n == 0) return found;
-    for (size_t at = 0; at < n;) {
-      struct dirent64 entry = entry_at(buffer.get() + at, n - at);
-      at += entry.d_reclen;
-      std::string_view name = entry.d_name;
-      if (name != "." && name != "..") found.push_back({std::string(name), entry.d_ino, entry.d_type});
+  return make_ref<SharedFd>(
+      TRY(open_with_reserve(host_fs(), [&] { return cofferdam::host::open_self(directory->get()); })));
+}
+
+Result<Ref<Listing>> HostInode::listing() {
+  if (!host_fs().exclusive()) return Ref<Listing>();
+  if (auto kept = host_fs().kept_listing(*this)) return kept;
+  auto fd = TRY(directory_fd());
+  if (!host_fs().kept_fd(*this, true) || TRY(attributes()).size > listing_limit) return Ref<Listing>();
+  uint64_t const changes = host_fs().changes();
+  auto const buffer = std::make_unique_for_overwrite<std::byte[]>(listing_limit);
+  size_t size = 0;
+  {
+    MutexLock lock(host_fs().reading_mutex(number_));
+    TRY(cofferdam::host::seek_file(fd->get(), 0, SEEK_SET));
+    for (size_t n = 1; n != 0; size += n) {
+      auto more = cofferdam::host::read_entries(fd->get(), std::span(buffer.get(), listing_limit).subspan(size));
+      if (!more && more.error() == Errno::Inval) return Ref<Listing>();  // no room for the next
+      n = TRY(std::move(more));
     }
+  }
+  auto records = std::make_unique_for_overwrite<std::byte[]>(size);
+  std::memcpy(records.get(), buffer.get(), size);
+  auto whole = make_ref<Listing>(std::move(records), size);
+  host_fs().keep_listing(*this, whole, changes);
+  return whole;
+}
+
+Result<std::vector<kernel::Inode::DirectoryEntry>> HostInode::list_entries() {
+  std::vector<DirectoryEntry> found;
+  auto add_all = [&](std::byte const* records, size_t size) {
+    for (size_t at = 0; at < size;) {
+      Record const r = record_at(records + at, size - at);
+      if (r.length == 0) return;
+      at += r.length;
+      if (r.name != "." && r.name != "..") found.push_back({std::string(r.name), r.number, r.type});
+    }
+  };
+  if (auto whole = TRY(listing())) {
+    add_all(whole->records.get(), whole->size);
+    return found;
+  }
+  auto fd = TRY(open_directory());
+  auto buffer = std::make_unique_for_overwrite<std::byte[]>(entry_buffer_size);
+  for (;;) {
+    size_t const n = TRY(cofferdam::host::read_entries(fd->get(), std::span(buffer.get(), entry_buffer_size)));
+    if (n == 0) return found;
+    add_all(buffer.get(), n);
   }
 }
 
 Result<Ref<kernel::File>> HostInode::open(OpenRequest const& request, Path const& path) {
-  if (type_ == S_IFDIR) {
-    auto directory = TRY(directory_fd());
-    auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); }));
-    return Ref<File>(make_ref<HostDirectory>(path, request.flags, Ref<HostInode>(this), std::move(fd)));
+  if (type() == S_IFDIR) {
+    TRY(directory_fd());
+    // By the kept descriptor, if it can be read.
+    Ref<SharedFd> own;
+    if (!host_fs().exclusive() || !host_fs().kept_fd(*this, true)) own = TRY(open_directory());
+    return Ref<File>(make_ref<HostDirectory>(path, request.flags, Ref<HostInode>(this), std::move(own)));
   }
-  if (type_ != S_IFREG) return fail(Errno::NxIo);
+  if (type() != S_IFREG) return fail(Errno::NxIo);
   bool writes = (request.flags & O_ACCMODE) != O_RDONLY;
   auto fd = TRY(data_fd(writes));
   return Ref<File>(make_ref<HostFile>(path, request.flags & ~O_TRUNC, Ref<HostInode>(this), std::move(fd)));

@@ -5,13 +5,6 @@
 #include "fs/host/host_inode.h"
 
 namespace cofferdam::fs::host {
-namespace {
-
-// Descriptors that inodes keep for later. RLIMIT_NOFILE of the sentry may be as low as 20,000, with many mounts.
-constexpr size_t max_kept = 768;
-
-}  // namespace
-
 Result<Ref<FileSystem>> create(kernel::Vfs& vfs, OwnedFd root, Options options) {
   cofferdam::host::clear_umask();
   auto fs = make_ref<HostFileSystem>(vfs, std::move(root), std::move(options));
@@ -24,31 +17,34 @@ HostFileSystem::HostFileSystem(kernel::Vfs& vfs, OwnedFd root, Options options)
 
 Result<void> HostFileSystem::initialize() {
   root_stat_ = TRY(cofferdam::host::stat_at(root_fd_->get(), ""));
-  device_ = device_for(root_stat_.stx_dev_major, root_stat_.stx_dev_minor);
+  device_ = &device_for(root_stat_.stx_dev_major, root_stat_.stx_dev_minor);
   return {};
 }
 
 Ref<Inode> HostFileSystem::root() {
-  return make_ref<HostInode>(*this, root_stat_, device_, Ref<HostInode>(), std::string_view());
+  return make_ref<HostInode>(*this, root_stat_, *device_, Ref<HostInode>(), std::string_view());
 }
 
-uint64_t HostFileSystem::device_for(uint32_t major, uint32_t minor) {
+Device const& HostFileSystem::device_for(uint32_t major, uint32_t minor) {
   MutexLock lock(mutex_);
-  uint64_t& device = devices_[{major, minor}];
-  if (device == 0) device = vfs_.allocate_device();
-  return device;
+  for (Device const& d : devices_)
+    if (d.major == major && d.minor == minor) return d;
+  return devices_.emplace_back(Device{major, minor, vfs_.allocate_device()});
+}
+
+Device const& HostFileSystem::device_of(struct ::statx const& s) {
+  bool const usual = device_->major == s.stx_dev_major && device_->minor == s.stx_dev_minor;
+  return usual ? *device_ : device_for(s.stx_dev_major, s.stx_dev_minor);
 }
 
 Ref<HostInode> HostFileSystem::inode_for(struct ::statx const& s, Ref<HostInode> parent, std::string_view name) {
-  uint64_t device = device_;
-  if (s.stx_dev_major != root_stat_.stx_dev_major || s.stx_dev_minor != root_stat_.stx_dev_minor)
-    device = device_for(s.stx_dev_major, s.stx_dev_minor);
+  Device const& device = device_of(s);
   bool several = s.stx_nlink > 1 && !S_ISDIR(s.stx_mode);
   if (!several) return make_ref<HostInode>(*this, s, device, std::move(parent), name);
   Ref<HostInode> found;
   {
     MutexLock lock(mutex_);
-    auto it = several_names_.find({device, s.stx_ino});
+    auto it = several_names_.find({device.number, s.stx_ino});
     if (it != several_names_.end() && it->second->try_ref()) found = Ref<HostInode>::adopt(it->second);
   }
   if (found && found->type() == (s.stx_mode & S_IFMT)) {
@@ -62,55 +58,72 @@ Ref<HostInode> HostFileSystem::inode_for(struct ::statx const& s, Ref<HostInode>
 
 void HostFileSystem::note_multiple_names(HostInode& inode) {
   MutexLock lock(mutex_);
-  inode.several_names_ = true;
+  inode.known_to_.fetch_or(HostInode::has_several_names);
   several_names_[inode.identity()] = &inode;
 }
 
 void HostFileSystem::forget(HostInode& inode) {
-  MutexLock lock(mutex_);
-  if (!inode.several_names_) return;
-  auto it = several_names_.find(inode.identity());
-  if (it != several_names_.end() && it->second == &inode) several_names_.erase(it);
-}
-
-Ref<SharedFd> HostFileSystem::kept_fd(HostInode& inode, bool writable) {
-  MutexLock lock(fd_mutex_);
-  if (!inode.fd_ || (writable && !inode.fd_writable_)) return {};
-  kept_.splice(kept_.begin(), kept_, inode.kept_at_);
-  return inode.fd_;
-}
-
-void HostFileSystem::keep_fd(HostInode& inode, Ref<SharedFd> fd, bool writable) {
-  std::vector<Ref<SharedFd>> dropped;  // closed after the lock
-  MutexLock lock(fd_mutex_);
-  if (inode.fd_) {
-    dropped.push_back(std::exchange(inode.fd_, {}));
-    kept_.erase(inode.kept_at_);
+  uint8_t const known = inode.known_to_.load();
+  if (known == 0) return;
+  if (known & HostInode::has_several_names) {
+    MutexLock lock(mutex_);
+    auto it = several_names_.find(inode.identity());
+    if (it != several_names_.end() && it->second == &inode) several_names_.erase(it);
   }
-  inode.fd_ = std::move(fd);
-  inode.fd_writable_ = writable;
-  kept_.push_front(&inode);
-  inode.kept_at_ = kept_.begin();
-  while (kept_.size() > max_kept) {
-    HostInode* oldest = kept_.back();
-    kept_.pop_back();
-    dropped.push_back(std::exchange(oldest->fd_, {}));
-  }
+  std::vector<KeptFd> fds;  // released after the lock
+  std::vector<Ref<Listing>> listings;
+  MutexLock lock(kept_mutex_);
+  fds_.drop(inode, fds);
+  listings_.drop(inode, listings);
 }
 
-void HostFileSystem::drop_fd(HostInode& inode) {
-  Ref<SharedFd> dropped;
-  MutexLock lock(fd_mutex_);
-  if (!inode.fd_) return;
-  dropped = std::exchange(inode.fd_, {});
-  kept_.erase(inode.kept_at_);
+Ref<SharedFd> HostFileSystem::kept_fd(HostInode const& inode, bool full) {
+  if (!(inode.known_to_.load() & HostInode::kept_descriptor)) return {};
+  MutexLock lock(kept_mutex_);
+  KeptFd kept = fds_.find(inode);
+  return kept.full || !full ? kept.fd : Ref<SharedFd>();
+}
+
+void HostFileSystem::keep_fd(HostInode& inode, Ref<SharedFd> fd, bool full) {
+  inode.known_to_.fetch_or(HostInode::kept_descriptor);
+  std::vector<KeptFd> dropped;
+  MutexLock lock(kept_mutex_);
+  fds_.put(inode, {std::move(fd), full}, 1, dropped);
+}
+
+void HostFileSystem::drop_fd(HostInode const& inode) {
+  std::vector<KeptFd> dropped;
+  MutexLock lock(kept_mutex_);
+  fds_.drop(inode, dropped);
 }
 
 void HostFileSystem::drop_all_fds() {
-  std::vector<Ref<SharedFd>> dropped;
-  MutexLock lock(fd_mutex_);
-  for (HostInode* inode : kept_) dropped.push_back(std::exchange(inode->fd_, {}));
-  kept_.clear();
+  std::vector<KeptFd> dropped;
+  MutexLock lock(kept_mutex_);
+  fds_.drop_all(dropped);
+}
+
+Ref<Listing> HostFileSystem::kept_listing(HostInode const& inode) {
+  if (!(inode.known_to_.load() & HostInode::kept_a_listing)) return {};
+  MutexLock lock(kept_mutex_);
+  return listings_.find(inode);
+}
+
+void HostFileSystem::keep_listing(HostInode& inode, Ref<Listing> listing, uint64_t changes) {
+  inode.known_to_.fetch_or(HostInode::kept_a_listing);
+  std::vector<Ref<Listing>> dropped;
+  MutexLock lock(kept_mutex_);
+  if (changes_.load() != changes) return;
+  size_t const cost = sizeof *listing + listing->size;
+  listings_.put(inode, std::move(listing), cost, dropped);
+}
+
+void HostFileSystem::note_directory_change(HostInode const& directory) {
+  changes_.fetch_add(1);
+  if (!(directory.known_to_.load() & HostInode::kept_a_listing)) return;
+  std::vector<Ref<Listing>> dropped;
+  MutexLock lock(kept_mutex_);
+  listings_.drop(directory, dropped);
 }
 
 }  // namespace cofferdam::fs::host

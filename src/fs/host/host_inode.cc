@@ -4,6 +4,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "kernel/task/task.h"
@@ -12,37 +13,32 @@
 namespace cofferdam::fs::host {
 namespace {
 
-timespec to_timespec(statx_timestamp const& t) { return {.tv_sec = t.tv_sec, .tv_nsec = static_cast<long>(t.tv_nsec)}; }
+// Linux's device numbers: 12 bits and 20.
+constexpr uint32_t device_minor_bits = 20, device_minor_mask = (1u << device_minor_bits) - 1;
 
 }  // namespace
 
-HostInode::HostInode(HostFileSystem& fs, struct ::statx const& s, uint64_t device, Ref<HostInode> parent,
+HostInode::HostInode(HostFileSystem& fs, struct ::statx const& s, Device const& device, Ref<HostInode> parent,
                      std::string_view name)
     : Inode(fs),
-      fs_(fs),
-      device_(device),
+      type_(static_cast<uint8_t>((s.stx_mode & S_IFMT) >> 12)),
       number_(s.stx_ino),
-      device_major_(s.stx_dev_major),
-      device_minor_(s.stx_dev_minor),
-      type_(s.stx_mode & S_IFMT),
+      device_(device),
       place_{std::move(parent), std::string(name)} {
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   store(s);
 }
 
-HostInode::~HostInode() {
-  fs_.drop_fd(*this);
-  fs_.forget(*this);
-}
+HostInode::~HostInode() { host_fs().forget(*this); }
 
 // As Dentry: chains of directories that only their children hold may be long.
 void HostInode::last_ref_dropped() {
   HostInode* inode = this;
-  Ref<FileSystem> keep(&fs_);  // the last inode may hold the last reference to its file system
+  Ref<FileSystem> keep(&file_system());  // the last inode may hold the last reference to its file system
   while (inode != nullptr) {
     HostInode* parent = nullptr;
     {
-      MutexLock lock(inode->mutex_);
+      SmallLock lock(inode->mutex_);
       parent = inode->place_.parent.release();
     }
     delete inode;
@@ -58,24 +54,33 @@ void HostInode::last_ref_dropped() {
 // ---- where it is
 
 std::optional<HostInode::Place> HostInode::place() const {
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   if (place_.parent) return place_;
   return std::nullopt;
 }
 
+HostInode::Rare& HostInode::rare() {
+  if (!rare_) rare_ = std::make_unique<Rare>();
+  return *rare_;
+}
+
+Ref<SharedFd> HostInode::nameless_fd() const {
+  SmallLock lock(mutex_);
+  return rare_ ? rare_->nameless_fd : Ref<SharedFd>();
+}
+
 void HostInode::add_place(Ref<HostInode> parent, std::string_view name) {
-  Ref<HostInode> unused;
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   if (place_.parent == parent && place_.name == name) return;
   if (!place_.parent) {
     place_ = {std::move(parent), std::string(name)};
     return;
   }
-  if (!more_places_) more_places_ = std::make_unique<std::vector<Place>>();
-  for (auto const& p : *more_places_)
+  auto& more = rare().more_places;
+  for (auto const& p : more)
     if (p.parent == parent && p.name == name) return;
   constexpr size_t enough = 16;
-  if (more_places_->size() < enough) more_places_->push_back({std::move(parent), std::string(name)});
+  if (more.size() < enough) more.push_back({std::move(parent), std::string(name)});
 }
 
 void HostInode::on_moved(Inode& old_directory, std::string_view old_name, Inode& directory, std::string_view name) {
@@ -85,28 +90,29 @@ void HostInode::on_moved(Inode& old_directory, std::string_view old_name, Inode&
 
 void HostInode::on_name_removed(Inode& directory, std::string_view name) {
   Place removed;  // released after the lock
-  MutexLock lock(mutex_);
-  stale_ = true;
-  if (more_places_) {
-    auto it = std::find_if(more_places_->begin(), more_places_->end(),
+  SmallLock lock(mutex_);
+  data_.stale = true;
+  auto* more = rare_ ? &rare_->more_places : nullptr;
+  if (more != nullptr) {
+    auto it = std::find_if(more->begin(), more->end(),
                            [&](Place const& p) { return p.parent.get() == &directory && p.name == name; });
-    if (it != more_places_->end()) {
+    if (it != more->end()) {
       removed = std::move(*it);
-      more_places_->erase(it);
+      more->erase(it);
       return;
     }
   }
   if (place_.parent.get() != &directory || place_.name != name) return;
   removed = std::exchange(place_, {});
-  if (more_places_ && !more_places_->empty()) {
-    place_ = std::move(more_places_->back());
-    more_places_->pop_back();
+  if (more != nullptr && !more->empty()) {
+    place_ = std::move(more->back());
+    more->pop_back();
   }
 }
 
 bool HostInode::is_this(struct ::statx const& s) const {
-  return s.stx_ino == number_ && s.stx_dev_major == device_major_ && s.stx_dev_minor == device_minor_ &&
-         (s.stx_mode & S_IFMT) == type_;
+  return s.stx_ino == number_ && s.stx_dev_major == device_.major && s.stx_dev_minor == device_.minor &&
+         (s.stx_mode & S_IFMT) == type();
 }
 
 // ---- descriptors
@@ -114,7 +120,7 @@ bool HostInode::is_this(struct ::statx const& s) const {
 // Opens (parent, name) and makes sure that it is this inode.
 Result<Ref<SharedFd>> HostInode::open_below(HostInode& parent, std::string const& name, int flags) {
   auto above = TRY(parent.directory_fd());
-  auto fd = TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_at(above->get(), name, flags); }));
+  auto fd = TRY(open_with_reserve(host_fs(), [&] { return cofferdam::host::open_at(above->get(), name, flags); }));
   if (!is_this(TRY(cofferdam::host::stat_at(fd.get(), "")))) return fail(Errno::Stale);
   return make_ref<SharedFd>(std::move(fd));
 }
@@ -124,13 +130,13 @@ Result<Ref<SharedFd>> HostInode::directory_fd() {
   std::vector<Ref<HostInode>> chain;
   Ref<SharedFd> fd;
   for (Ref<HostInode> at(this);;) {
-    if (at->type_ != S_IFDIR) return fail(Errno::NotDir);
-    fd = fs_.kept_fd(*at, false);
+    if (at->type() != S_IFDIR) return fail(Errno::NotDir);
+    fd = host_fs().kept_fd(*at, false);
     if (fd) break;
     auto where = at->place();
     if (!where) {
-      if (at->number_ != fs_.root_stat().stx_ino) return fail(Errno::NoEnt);
-      fd = fs_.root_fd();
+      if (at->number_ != host_fs().root_stat().stx_ino) return fail(Errno::NoEnt);
+      fd = host_fs().root_fd();
       break;
     }
     chain.push_back(at);
@@ -140,37 +146,45 @@ Result<Ref<SharedFd>> HostInode::directory_fd() {
     HostInode& at = *chain.back();
     auto where = at.place();
     if (!where) return fail(Errno::NoEnt);
-    auto opened = TRY(
-        open_with_reserve(fs_, [&] { return cofferdam::host::open_at(fd->get(), where->name, O_PATH | O_DIRECTORY); }));
-    if (!at.is_this(TRY(cofferdam::host::stat_at(opened.get(), "")))) return fail(Errno::Stale);
-    fd = make_ref<SharedFd>(std::move(opened));
-    fs_.keep_fd(at, fd, false);
+    auto open = [&](int flags) {
+      return open_with_reserve(host_fs(),
+                               [&] { return cofferdam::host::open_at(fd->get(), where->name, flags | O_DIRECTORY); });
+    };
+    // A directory below the mount in any case. Which one is a matter of course where nobody else changes names.
+    bool const exclusive = host_fs().exclusive();
+    auto opened = open(exclusive ? O_RDONLY : O_PATH);
+    bool const unreadable = exclusive && !opened && opened.error() == Errno::Acces;
+    if (unreadable) opened = open(O_PATH);
+    if (!opened) return std::unexpected(opened.error());
+    if (!exclusive && !at.is_this(TRY(cofferdam::host::stat_at(opened->get(), "")))) return fail(Errno::Stale);
+    fd = make_ref<SharedFd>(std::move(*opened));
+    host_fs().keep_fd(at, fd, exclusive && !unreadable);
     chain.pop_back();
   }
   return fd;
 }
 
 Result<Ref<SharedFd>> HostInode::data_fd(bool writable) {
-  if (nameless_fd_) return nameless_fd_;
-  if (auto kept = fs_.kept_fd(*this, writable)) return kept;
+  if (auto nameless = nameless_fd()) return nameless;
+  if (auto kept = host_fs().kept_fd(*this, writable)) return kept;
   auto where = place();
   if (!where) {
-    if (number_ != fs_.root_stat().stx_ino) return fail(Errno::NoEnt);
-    int mode = TRY(cofferdam::host::access_mode(fs_.root_fd()->get()));
+    if (number_ != host_fs().root_stat().stx_ino) return fail(Errno::NoEnt);
+    int mode = TRY(cofferdam::host::access_mode(host_fs().root_fd()->get()));
     if (mode == O_PATH || (writable && mode == O_RDONLY)) return fail(Errno::Acces);
-    return fs_.root_fd();
+    return host_fs().root_fd();
   }
   auto fd = open_below(*where->parent, where->name, writable ? O_RDWR : O_RDONLY);
   if (!fd && writable && fd.error() == Errno::Acces) fd = open_below(*where->parent, where->name, O_WRONLY);
-  if (fd) fs_.keep_fd(*this, *fd, writable);
+  if (fd) host_fs().keep_fd(*this, *fd, writable);
   return fd;
 }
 
 Result<Ref<SharedFd>> HostInode::lock_fd() {
-  if (type_ == S_IFDIR) {
+  if (type() == S_IFDIR) {
     auto directory = TRY(directory_fd());
     return make_ref<SharedFd>(
-        TRY(open_with_reserve(fs_, [&] { return cofferdam::host::open_self(directory->get()); })));
+        TRY(open_with_reserve(host_fs(), [&] { return cofferdam::host::open_self(directory->get()); })));
   }
   auto where = place();
   if (!where) return fail(Errno::Stale);
@@ -179,8 +193,8 @@ Result<Ref<SharedFd>> HostInode::lock_fd() {
 }
 
 Result<Ref<SharedFd>> HostInode::xattr_fd() {
-  if (type_ == S_IFREG) return data_fd(false);
-  if (type_ != S_IFDIR) return fail(Errno::OpNotSupp);
+  if (type() == S_IFREG) return data_fd(false);
+  if (type() != S_IFDIR) return fail(Errno::OpNotSupp);
   auto directory = TRY(directory_fd());
   return make_ref<SharedFd>(TRY(cofferdam::host::open_self(directory->get())));
 }
@@ -191,49 +205,52 @@ Result<void> HostInode::at_place(F&& f) {
     auto above = TRY(where->parent->directory_fd());
     return f(above->get(), std::string_view(where->name));
   }
-  if (nameless_fd_) return f(nameless_fd_->get(), std::string_view());
-  if (auto kept = fs_.kept_fd(*this, false)) return f(kept->get(), std::string_view());
-  if (number_ == fs_.root_stat().stx_ino) return f(fs_.root_fd()->get(), std::string_view());
+  if (auto nameless = nameless_fd()) return f(nameless->get(), std::string_view());
+  if (auto kept = host_fs().kept_fd(*this, false)) return f(kept->get(), std::string_view());
+  if (number_ == host_fs().root_stat().stx_ino) return f(host_fs().root_fd()->get(), std::string_view());
   return fail(Errno::NoEnt);
 }
 
 // ---- attributes
 
 void HostInode::store(struct ::statx const& s) {
+  auto const& [a, m, c, b] = std::tie(s.stx_atime, s.stx_mtime, s.stx_ctime, s.stx_btime);
   data_ = {.size = s.stx_size,
            .blocks = s.stx_blocks,
-           .rdev = makedev(s.stx_rdev_major, s.stx_rdev_minor),
+           .seconds = {a.tv_sec, m.tv_sec, c.tv_sec, b.tv_sec},
+           .nanoseconds = {a.tv_nsec, m.tv_nsec, c.tv_nsec, b.tv_nsec},
+           .special_device = s.stx_rdev_major << device_minor_bits | s.stx_rdev_minor,
            .nlink = s.stx_nlink,
            .uid = s.stx_uid,
            .gid = s.stx_gid,
            .block_size = s.stx_blksize,
-           .statx_attributes = static_cast<uint32_t>(s.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)),
-           .accessed = s.stx_atime,
-           .modified = s.stx_mtime,
-           .changed = s.stx_ctime,
-           .born = s.stx_btime,
            .mode = s.stx_mode,
-           .has_born = (s.stx_mask & STATX_BTIME) != 0};
-  stale_ = false;
+           .statx_attributes = static_cast<uint8_t>(s.stx_attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)),
+           .has_born = (s.stx_mask & STATX_BTIME) != 0,
+           .stale = false,
+           .mapped_writable = data_.mapped_writable};
   note_mode(s.stx_mode);
 }
 
 Attributes HostInode::as_attributes() const {
+  auto time = [&](size_t which) REQUIRES(mutex_) {
+    return timespec{.tv_sec = data_.seconds[which], .tv_nsec = data_.nanoseconds[which]};
+  };
   Attributes a;
-  a.device = device_;
+  a.device = device_.number;
   a.inode = number_;
   a.mode = data_.mode;
   a.link_count = data_.nlink;
   a.uid = data_.uid;
   a.gid = data_.gid;
-  a.special_device = data_.rdev;
+  a.special_device = makedev(data_.special_device >> device_minor_bits, data_.special_device & device_minor_mask);
   a.size = data_.size;
   a.blocks = data_.blocks;
   a.block_size = data_.block_size;
-  a.accessed = to_timespec(data_.accessed);
-  a.modified = to_timespec(data_.modified);
-  a.changed = to_timespec(data_.changed);
-  if (data_.has_born) a.born = to_timespec(data_.born);
+  a.accessed = time(0);
+  a.modified = time(1);
+  a.changed = time(2);
+  if (data_.has_born) a.born = time(3);
   a.statx_attributes = data_.statx_attributes;
   return a;
 }
@@ -249,16 +266,16 @@ Result<struct ::statx> HostInode::ask_host() {
 
 Result<Attributes> HostInode::attributes() {
   {
-    MutexLock lock(mutex_);
-    if (fs_.exclusive() && !stale_ && !mapped_writable_) return as_attributes();
+    SmallLock lock(mutex_);
+    if (host_fs().exclusive() && !data_.stale && !data_.mapped_writable) return as_attributes();
   }
   auto s = ask_host();
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   if (s && is_this(*s)) {
     store(*s);
-  } else if (place_.parent && fs_.exclusive()) {
+  } else if (place_.parent && host_fs().exclusive()) {
     return s ? fail(Errno::Stale) : Result<Attributes>(std::unexpected(s.error()));
-  } else if (!place_.parent && !nameless_fd_) {
+  } else if (!place_.parent && !(rare_ && rare_->nameless_fd)) {
     data_.nlink = 0;  // removed, and no descriptor is left to ask by
   }
   return as_attributes();
@@ -266,11 +283,11 @@ Result<Attributes> HostInode::attributes() {
 
 Result<Attributes> HostInode::attributes_by(int fd) {
   {
-    MutexLock lock(mutex_);
-    if (fs_.exclusive() && !stale_ && !mapped_writable_) return as_attributes();
+    SmallLock lock(mutex_);
+    if (host_fs().exclusive() && !data_.stale && !data_.mapped_writable) return as_attributes();
   }
   auto s = TRY(cofferdam::host::stat_at(fd, ""));
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   store(s);
   return as_attributes();
 }
@@ -282,31 +299,32 @@ bool HostInode::revalidate() {
   if (!above) return false;
   auto s = cofferdam::host::stat_at((*above)->get(), where->name);
   if (!s || !is_this(*s)) return false;
-  MutexLock lock(mutex_);
+  SmallLock lock(mutex_);
   store(*s);
   return true;
 }
 
 void HostInode::note_change() {
-  MutexLock lock(mutex_);
-  stale_ = true;
+  if (type() == S_IFDIR) host_fs().note_directory_change(*this);
+  SmallLock lock(mutex_);
+  data_.stale = true;
 }
 
 void HostInode::note_size(uint64_t at_least) {
-  MutexLock lock(mutex_);
-  stale_ = true;
+  SmallLock lock(mutex_);
+  data_.stale = true;
   data_.size = std::max(data_.size, at_least);
 }
 
 void HostInode::note_truncated(uint64_t size) {
-  MutexLock lock(mutex_);
-  stale_ = true;
+  SmallLock lock(mutex_);
+  data_.stale = true;
   data_.size = size;
 }
 
 void HostInode::note_mapped_writable() {
-  MutexLock lock(mutex_);
-  mapped_writable_ = true;
+  SmallLock lock(mutex_);
+  data_.mapped_writable = true;
 }
 
 Result<void> HostInode::set_attributes(AttributeChange const& change, Task&) {
@@ -340,7 +358,7 @@ Result<void> HostInode::set_attributes(AttributeChange const& change, Task&) {
 Result<Ref<Inode>> HostInode::lookup(std::string_view name) {
   auto fd = TRY(directory_fd());
   auto s = TRY(cofferdam::host::stat_at(fd->get(), name));
-  return Ref<Inode>(fs_.inode_for(s, Ref<HostInode>(this), name));
+  return Ref<Inode>(host_fs().inode_for(s, Ref<HostInode>(this), name));
 }
 
 // After the host made (directory, name): owner and mode as wanted, and the inode for it.
@@ -358,7 +376,7 @@ Result<Ref<Inode>> HostInode::adopt_new(int directory, std::string_view name, Ne
     changed = true;
   }
   if (changed) s = TRY(cofferdam::host::stat_at(directory, name));
-  return Ref<Inode>(fs_.inode_for(s, Ref<HostInode>(this), name));
+  return Ref<Inode>(host_fs().inode_for(s, Ref<HostInode>(this), name));
 }
 
 Result<Ref<Inode>> HostInode::create(std::string_view name, NewInode const& wanted) {
@@ -369,10 +387,10 @@ Result<Ref<Inode>> HostInode::create(std::string_view name, NewInode const& want
   } else if (S_ISREG(wanted.mode)) {
     // Most new files are written at once: the descriptor that makes the file is kept for that.
     auto made = TRY(open_with_reserve(
-        fs_, [&] { return cofferdam::host::open_at(fd->get(), name, O_RDWR | O_CREAT | O_EXCL, bits); }));
+        host_fs(), [&] { return cofferdam::host::open_at(fd->get(), name, O_RDWR | O_CREAT | O_EXCL, bits); }));
     auto inode = TRY(adopt_new(fd->get(), name, wanted));
     if (auto* host = dynamic_cast<HostInode*>(inode.get()))
-      fs_.keep_fd(*host, make_ref<SharedFd>(std::move(made)), true);
+      host_fs().keep_fd(*host, make_ref<SharedFd>(std::move(made)), true);
     return inode;
   } else {
     TRY(cofferdam::host::make_node_at(fd->get(), name, wanted.mode, wanted.special_device));
@@ -385,16 +403,19 @@ Result<Ref<Inode>> HostInode::tmpfile(NewInode const& wanted) {
   auto directory = TRY(directory_fd());
   mode_t const bits = wanted.mode & 07777;
   auto made = TRY(open_with_reserve(
-      fs_, [&] { return cofferdam::host::open_at(directory->get(), ".", O_RDWR | O_TMPFILE, bits); }));
+      host_fs(), [&] { return cofferdam::host::open_at(directory->get(), ".", O_RDWR | O_TMPFILE, bits); }));
   TRY(cofferdam::host::change_owner_at(made.get(), "", wanted.uid, wanted.gid));
   auto s = TRY(cofferdam::host::stat_at(made.get(), ""));
   if ((s.stx_mode & 07777) != bits) {
     TRY(cofferdam::host::change_mode_at(made.get(), "", bits));
     s = TRY(cofferdam::host::stat_at(made.get(), ""));
   }
-  auto inode = make_ref<HostInode>(fs_, s, fs_.device_for(s.stx_dev_major, s.stx_dev_minor), Ref<HostInode>(),
-                                   std::string_view());
-  inode->nameless_fd_ = make_ref<SharedFd>(std::move(made));
+  auto inode = make_ref<HostInode>(host_fs(), s, host_fs().device_for(s.stx_dev_major, s.stx_dev_minor),
+                                   Ref<HostInode>(), std::string_view());
+  {
+    SmallLock lock(inode->mutex_);
+    inode->rare().nameless_fd = make_ref<SharedFd>(std::move(made));
+  }
   return Ref<Inode>(std::move(inode));
 }
 
@@ -411,7 +432,7 @@ Result<void> HostInode::link(std::string_view name, Inode& target) {
   TRY(victim->at_place([&](int old_directory, std::string_view old_name) {
     return cofferdam::host::link_at(old_directory, old_name, fd->get(), name);
   }));
-  fs_.note_multiple_names(*victim);
+  host_fs().note_multiple_names(*victim);
   victim->add_place(Ref<HostInode>(this), name);
   victim->note_change();
   note_change();
@@ -451,18 +472,18 @@ Result<void> HostInode::rename(std::string_view old_name, Inode&, Inode& new_dir
 
 // A symbolic link never changes; on a shared mount it may have been replaced, which only the host knows.
 Result<std::string> HostInode::link_text() {
-  if (fs_.exclusive()) {
-    MutexLock lock(mutex_);
-    if (link_text_) return *link_text_;
+  if (host_fs().exclusive()) {
+    SmallLock lock(mutex_);
+    if (rare_ && rare_->link_text) return *rare_->link_text;
   }
   std::string text;
   TRY(at_place([&](int fd, std::string_view name) -> Result<void> {
     text = TRY(cofferdam::host::read_link_at(fd, name));
     return {};
   }));
-  if (fs_.exclusive()) {
-    MutexLock lock(mutex_);
-    link_text_ = std::make_unique<std::string const>(text);
+  if (host_fs().exclusive()) {
+    SmallLock lock(mutex_);
+    rare().link_text = std::make_unique<std::string const>(text);
   }
   return text;
 }

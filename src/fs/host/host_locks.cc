@@ -61,7 +61,7 @@ class HostLocks final : public OutsideLocks {
 }  // namespace
 
 Ref<OutsideLocks> HostInode::outside_locks() {
-  if (fs_.exclusive() || (type_ != S_IFREG && type_ != S_IFDIR)) return {};
+  if (host_fs().exclusive() || (type() != S_IFREG && type() != S_IFDIR)) return {};
   return make_ref<HostLocks>(*this);
 }
 
