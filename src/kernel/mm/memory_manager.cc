@@ -11,6 +11,7 @@
 #include "kernel/task/task.h"
 #include "kernel/task/task_internal.h"
 #include "kernel/task/thread_group.h"
+#include "stub/layout.h"
 
 #ifndef MAP_SYNC
 #define MAP_SYNC 0x80000
@@ -63,6 +64,13 @@ MemoryManager::MemoryManager(Kernel& kernel, Ref<platform::AddressSpace> space)
       map_(std::make_unique<AddressMap>(range_of(kernel.platform()), &kernel.memory_file(), address_space_.get())),
       facts_(std::make_unique<Guarded<Facts>>()) {
   if (uint64_t at = kernel.platform().vdso_address(); at != 0) {
+    // The stub keeps the pages of the vDSO's variables right below it.
+    if (at > stub::vdso_address) {
+      Vma vvar{.start = stub::vdso_address, .end = at, .protection = PROT_READ};
+      vvar.flags = MAP_PRIVATE;
+      vvar.kind = Vma::Kind::Vvar;
+      map_->add_existing(std::move(vvar));
+    }
     Vma vdso{.start = at, .end = at + page_up(kernel.platform().vdso_length()), .protection = PROT_READ | PROT_EXEC};
     vdso.flags = MAP_PRIVATE;
     vdso.kind = Vma::Kind::Vdso;
