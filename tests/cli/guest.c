@@ -60,6 +60,44 @@ static int escape(char const* mount) {
   return found;
 }
 
+// Works on names below the mount which the host exchanges with links and directories of its own at the same time. The
+// test looks at what came of it outside; printed is what was read here.
+static int race(char const* mount) {
+  int inside = 0, private = 0, other = 0;
+  if (chdir(mount) != 0) return perror(mount), 2;
+  for (int round = 0; round < 1500; ++round) {
+    static char const* const files[] = {"swapped/file", "file", "deep/moved/file", "deep/moved/../../file"};
+    for (size_t n = 0; n < sizeof files / sizeof *files; ++n) {
+      char text[16] = "";
+      int fd = open(files[n], round % 2 ? O_RDWR : O_RDONLY);
+      if (fd < 0) continue;
+      if (read(fd, text, sizeof text - 1) < 0) text[0] = 0;
+      if (!strcmp(text, "private"))
+        ++private;
+      else
+        ++*(strcmp(text, "inside") ? &other : &inside);
+      close(fd);
+      chmod(files[n], 0604);
+      chown(files[n], 7, 7);
+      truncate(files[n], 6);
+    }
+    struct stat st;
+    close(open("swapped/made", O_CREAT | O_WRONLY | O_TRUNC, 0666));
+    mkdir("swapped/directory", 0777);
+    symlink("x", "swapped/link");
+    link("file", "swapped/linked");
+    rename("swapped/made", "swapped/renamed");
+    rename("swapped/renamed", "deep/moved/renamed");
+    unlink("swapped/file2");
+    unlink("swapped/linked");
+    rmdir("swapped/directory2");
+    lstat("swapped/file", &st);
+    utimensat(AT_FDCWD, "swapped/file", 0, 0);
+  }
+  printf("inside %d private %d other %d\n", inside > 0, private, other);
+  return 0;
+}
+
 // A listening socket in the abstract name space, shared memory by key, a file: what another sandbox must not find.
 static struct sockaddr_un const name = {.sun_family = AF_UNIX, .sun_path = "\0cofferdam-wall"};
 enum { name_size = sizeof(sa_family_t) + 15, shm_key = 0x77616c6c };
@@ -149,6 +187,7 @@ int main(int argc, char** argv, char** envp) {
     return 0;
   }
   if (!strcmp(what, "escape")) return escape(more);
+  if (!strcmp(what, "race")) return race(more);
   if (!strcmp(what, "make")) return make_findable();
   if (!strcmp(what, "look")) return look();
   if (!strcmp(what, "call")) {  // NUMBER ARGUMENT…: a raw system call; numbers of any base
