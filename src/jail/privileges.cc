@@ -24,6 +24,8 @@ constexpr KeptCapability kept[] = {
      "the sentry has checked the guest's permission itself; the host file may belong to any guest id"},
     {CAP_FOWNER, "chmod, utimensat and sticky directories on files of any guest id"},
     {CAP_FSETID, "chmod and write keep setuid and setgid bits where Linux would, for a file's group of any guest id"},
+    {CAP_SETFCAP,
+     "setcap(8) on files of the host's that the guest may change, which it could make set-user-ID as well"},
 };
 
 std::unexpected<std::string> failed(char const* step) {

@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include "kernel/kernel.h"
+#include "kernel/vfs/file_capabilities.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vfs/notify.h"
@@ -30,22 +31,35 @@ Result<std::string> name_argument(Task& task, UserCString name) {
   return text;
 }
 
+// A namespace and a name in it.
+Result<void> check_name(std::string_view name) {
+  for (std::string_view prefix : {"user.", "trusted.", "security."})
+    if (name == prefix) return fail(Errno::Inval);
+  return {};
+}
+
 // xattr(7): who may touch which namespace.
 Result<void> check(Task& task, kernel::Path const& path, std::string_view name, bool writing) {
   auto who = task.credentials();
   Inode& inode = *path.dentry->inode();
   if (writing && path.mount->read_only()) return fail(Errno::RoFs);
   if (name.starts_with("security.") || name.starts_with("system.")) {
-    if (writing && name.starts_with("security.") && !who->capable(CAP_SYS_ADMIN) && !who->capable(CAP_SETFCAP))
+    bool const capability = name == capability_xattr;
+    if (writing && name.starts_with("security.") && !who->capable(capability ? CAP_SETFCAP : CAP_SYS_ADMIN))
       return fail(Errno::Perm);
-    return {};
+    return check_name(name);
   }
   if (name.starts_with("trusted.")) {
-    if (who->capable(CAP_SYS_ADMIN)) return {};
+    if (who->capable(CAP_SYS_ADMIN)) return check_name(name);
     return writing ? fail(Errno::Perm) : fail(Errno::NoData);
   }
   if (!name.starts_with("user.")) return fail(Errno::OpNotSupp);
   if (!S_ISREG(inode.type()) && !S_ISDIR(inode.type())) return writing ? fail(Errno::Perm) : fail(Errno::NoData);
+  if (writing && S_ISDIR(inode.type()) && !who->capable(CAP_FOWNER)) {
+    Attributes const a = TRY(inode.attributes());
+    if ((a.mode & S_ISVTX) && a.uid != who->fsuid) return fail(Errno::Perm);
+  }
+  TRY(check_name(name));
   return task.kernel().vfs().permission(*who, path, writing ? 2 : 4);
 }
 
@@ -71,7 +85,12 @@ Result<void> set(Task& task, Result<kernel::Path> path, UserCString name, UserAd
   if (size) TRY(task.copy_in(value, std::as_writable_bytes(std::span(bytes))));
   auto at = TRY(std::move(path));
   TRY(check(task, at, text, true));
-  TRY(at.dentry->inode()->set_xattr(text, bytes, flags));
+  Inode& inode = *at.dentry->inode();
+  if (text == capability_xattr) {
+    if (!parse_file_capabilities(bytes)) return fail(Errno::Inval);
+    note_capable_file(task.kernel().vfs(), inode);
+  }
+  TRY(inode.set_xattr(text, bytes, flags));
   notify(at, IN_ATTRIB);
   return {};
 }

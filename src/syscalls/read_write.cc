@@ -88,10 +88,18 @@ Result<size_t> write_limited(Task& task, File& file, IoSource& source, uint64_t 
   return write_at(task, file, first, offset, options);
 }
 
-Result<size_t> read_stream(Task& task, File& file, IoSink& sink) {
-  if (!file.seekable()) return read_at(task, file, sink, 0, options_of(file));
+// rw_verify_area of Linux, for files that have offsets.
+Result<void> check_span(uint64_t offset, size_t count) {
+  constexpr auto most = static_cast<uint64_t>(INT64_MAX);
+  if (offset > most || count > most - offset) return fail(Errno::Inval);
+  return {};
+}
+
+Result<size_t> read_stream(Task& task, File& file, IoSink& sink, IoOptions options) {
+  if (!file.seekable()) return read_at(task, file, sink, 0, options);
   MutexLock lock(file.position_lock);
-  size_t n = TRY(read_at(task, file, sink, file.position, options_of(file)));
+  TRY(check_span(file.position, sink.remaining()));
+  size_t n = TRY(read_at(task, file, sink, file.position, options));
   file.position += n;
   return n;
 }
@@ -101,10 +109,10 @@ Result<void> strip_privileges(Task& task, File& file) {
   return file.inode() ? task.kernel().vfs().strip_privileges(task, *file.inode()) : Result<void>();
 }
 
-Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
-  if (!file.seekable()) return write_at(task, file, source, 0, options_of(file));
+Result<size_t> write_stream(Task& task, File& file, IoSource& source, IoOptions options) {
+  if (!file.seekable()) return write_at(task, file, source, 0, options);
   MutexLock lock(file.position_lock);
-  IoOptions options = options_of(file);
+  if (!options.append) TRY(check_span(file.position, source.remaining()));
   if (options.append) file.position = TRY(file.attributes()).size;
   TRY(strip_privileges(task, file));
   size_t n = TRY(write_limited(task, file, source, file.position, options));
@@ -119,24 +127,28 @@ Result<size_t> write_stream(Task& task, File& file, IoSource& source) {
 Result<size_t> read_positioned(Task& task, File& file, IoSink& sink, int64_t offset, IoOptions options) {
   if (offset < 0) return fail(Errno::Inval);
   if (!file.seekable()) return fail(Errno::SPipe);
+  TRY(check_span(static_cast<uint64_t>(offset), sink.remaining()));
   return read_at(task, file, sink, static_cast<uint64_t>(offset), options);
 }
 
 Result<size_t> write_positioned(Task& task, File& file, IoSource& source, int64_t offset, IoOptions options) {
   if (offset < 0) return fail(Errno::Inval);
   if (!file.seekable()) return fail(Errno::SPipe);
+  if (!options.append) TRY(check_span(static_cast<uint64_t>(offset), source.remaining()));
   TRY(strip_privileges(task, file));
   return write_limited(task, file, source, static_cast<uint64_t>(offset), options);
 }
 
 Result<IoOptions> options_with(File const& file, int32_t rwf, bool writing) {
-  constexpr int32_t known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
+  constexpr int32_t no_append = 0x20;  // RWF_NOAPPEND of Linux 6.9
+  constexpr int32_t known = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | no_append;
   if (rwf & ~known) return fail(Errno::OpNotSupp);
-  if ((rwf & RWF_APPEND) && !writing) return fail(Errno::OpNotSupp);
+  if ((rwf & RWF_APPEND) && (!writing || (rwf & no_append))) return fail(writing ? Errno::Inval : Errno::OpNotSupp);
   IoOptions options = options_of(file);
   if (rwf & RWF_NOWAIT) options.nowait = true;
   if (rwf & (RWF_SYNC | RWF_DSYNC)) options.sync = true;
   if (rwf & RWF_APPEND) options.append = true;
+  if (rwf & no_append) options.append = false;
   return options;
 }
 
@@ -161,13 +173,13 @@ Result<size_t> write_file_at(Task& task, File& file, std::vector<UserSlice> from
 Result<size_t> sys_read(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
   auto file = TRY(readable_file(task, fd));
   UserSink sink(task, UserSlice{buffer, std::min(count, max_transfer)});
-  return read_stream(task, *file, sink);
+  return read_stream(task, *file, sink, options_of(*file));
 }
 
 Result<size_t> sys_write(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
   auto file = TRY(writable_file(task, fd));
   UserSource source(task, UserSlice{buffer, std::min(count, max_transfer)});
-  return write_stream(task, *file, source);
+  return write_stream(task, *file, source, options_of(*file));
 }
 
 Result<size_t> sys_pread64(Task& task, Fd fd, UserAddr buffer, uint64_t count, int64_t offset) {
@@ -187,13 +199,13 @@ Result<size_t> sys_pwrite64(Task& task, Fd fd, UserAddr buffer, uint64_t count, 
 Result<size_t> sys_readv(Task& task, Fd fd, UserAddr vector, uint64_t count) {
   auto file = TRY(readable_file(task, fd));
   UserSink sink(task, TRY(read_io_vector(task, vector, count)));
-  return read_stream(task, *file, sink);
+  return read_stream(task, *file, sink, options_of(*file));
 }
 
 Result<size_t> sys_writev(Task& task, Fd fd, UserAddr vector, uint64_t count) {
   auto file = TRY(writable_file(task, fd));
   UserSource source(task, TRY(read_io_vector(task, vector, count)));
-  return write_stream(task, *file, source);
+  return write_stream(task, *file, source, options_of(*file));
 }
 
 Result<size_t> sys_preadv2(Task& task, Fd fd, UserAddr vector, uint64_t count, uint64_t low, uint64_t high,
@@ -202,7 +214,7 @@ Result<size_t> sys_preadv2(Task& task, Fd fd, UserAddr vector, uint64_t count, u
   auto options = TRY(options_with(*file, flags, false));
   UserSink sink(task, TRY(read_io_vector(task, vector, count)));
   int64_t offset = offset_of_halves(low, high);
-  if (offset == -1) return read_stream(task, *file, sink);
+  if (offset == -1) return read_stream(task, *file, sink, options);
   return read_positioned(task, *file, sink, offset, options);
 }
 
@@ -212,7 +224,7 @@ Result<size_t> sys_pwritev2(Task& task, Fd fd, UserAddr vector, uint64_t count, 
   auto options = TRY(options_with(*file, flags, true));
   UserSource source(task, TRY(read_io_vector(task, vector, count)));
   int64_t offset = offset_of_halves(low, high);
-  if (offset == -1) return write_stream(task, *file, source);
+  if (offset == -1) return write_stream(task, *file, source, options);
   return write_positioned(task, *file, source, offset, options);
 }
 

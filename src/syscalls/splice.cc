@@ -109,6 +109,13 @@ Result<size_t> sys_sendfile(Task& task, Fd out_fd, Fd in_fd, UserPtr<int64_t> of
   return n;
 }
 
+// generic_copy_file_checks of Linux: a negative offset that the count wraps round is an overflow.
+static Result<void> check_offset(Task& task, UserPtr<int64_t> offset, uint64_t count) {
+  if (!offset) return {};
+  auto const at = static_cast<uint64_t>(TRY(task.read(offset)));
+  return at + count < at ? fail(Errno::Overflow) : Result<void>();
+}
+
 Result<size_t> sys_copy_file_range(Task& task, Fd in_fd, UserPtr<int64_t> in_offset, Fd out_fd,
                                    UserPtr<int64_t> out_offset, uint64_t count, uint32_t flags) {
   if (flags != 0) return fail(Errno::Inval);
@@ -116,6 +123,8 @@ Result<size_t> sys_copy_file_range(Task& task, Fd in_fd, UserPtr<int64_t> in_off
   if (is_directory(*in) || is_directory(*out)) return fail(Errno::IsDir);
   if (!is_regular(*in) || !is_regular(*out)) return fail(Errno::Inval);
   if (out->flags() & O_APPEND) return fail(Errno::BadF);
+  TRY(check_offset(task, in_offset, count));
+  TRY(check_offset(task, out_offset, count));
   auto from = TRY(Place::of(task, *in, in_offset));
   auto to = TRY(Place::of(task, *out, out_offset));
   count = std::min(count, max_transfer);

@@ -6,7 +6,7 @@ import harness
 from harness import check, equal
 
 NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net", "cgroup")
-CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4}  # src/jail/privileges.cc
+CAPABILITIES = {"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_SETFCAP": 31}  # src/jail/privileges.cc
 KEPT = sum(1 << n for n in CAPABILITIES.values())
 
 

@@ -64,9 +64,16 @@ class HostFile final : public File {
   }
 
   Result<size_t> write(Task&, IoSource& source, uint64_t offset, IoOptions options) override {
-    if (options.append) offset = TRY(attributes()).size;
-    size_t n = TRY(source.get_to_host(fd_->get(), source.remaining(), static_cast<int64_t>(offset)));
-    inode_->note_size(offset + n);
+    size_t n;
+    if (options.append) {
+      MutexLock lock(inode_->host_fs().append_lock(*inode_));
+      offset = TRY(cofferdam::host::stat_at(fd_->get(), "")).stx_size;
+      n = TRY(source.get_to_host(fd_->get(), source.remaining(), static_cast<int64_t>(offset)));
+      inode_->note_size(offset + n);
+    } else {
+      n = TRY(source.get_to_host(fd_->get(), source.remaining(), static_cast<int64_t>(offset)));
+      inode_->note_size(offset + n);
+    }
     if (options.sync) TRY(cofferdam::host::sync_file(fd_->get(), true));
     return n;
   }

@@ -21,6 +21,16 @@ Result<void> HostFileSystem::initialize() {
   return {};
 }
 
+// Donated descriptors are O_PATH, which syncfs(2) does not take.
+Result<void> HostFileSystem::sync() {
+  if (!S_ISDIR(root_stat_.stx_mode)) return cofferdam::host::sync_file_system(root_fd_->get());
+  return cofferdam::host::sync_file_system(TRY(cofferdam::host::open_self(root_fd_->get())).get());
+}
+
+Mutex& HostFileSystem::append_lock(HostInode const& inode) {
+  return append_locks_[inode.host_inode() % append_locks_.size()];
+}
+
 Ref<Inode> HostFileSystem::root() {
   return make_ref<HostInode>(*this, root_stat_, *device_, Ref<HostInode>(), std::string_view());
 }

@@ -53,7 +53,7 @@ class HostFileSystem final : public FileSystem {
   Ref<Inode> root() override;
   uint64_t device() const override { return device_->number; }
   std::string source() const override { return options_.source; }
-  Result<void> sync() override { return cofferdam::host::sync_file_system(root_fd_->get()); }
+  Result<void> sync() override;
   bool revalidates() const override { return !options_.exclusive; }
   bool exclusive() const { return options_.exclusive; }
   Ref<SharedFd> const& root_fd() const { return root_fd_; }
@@ -79,6 +79,8 @@ class HostFileSystem final : public FileSystem {
   void note_directory_change(HostInode const&);
   // One reader at a time per directory: its descriptor has one position.
   Mutex& reading_mutex(uint64_t number) { return reading_[number % reading_.size()]; }
+  // Held over an append: the end is asked for and written to at once.
+  Mutex& append_lock(HostInode const&);
 
   void note_multiple_names(HostInode&);
   // The inode dies.
@@ -106,6 +108,9 @@ class HostFileSystem final : public FileSystem {
   Mutex kept_mutex_;
   Kept<KeptFd> fds_ GUARDED_BY(kept_mutex_){max_kept_fds};
   Kept<Ref<Listing>> listings_ GUARDED_BY(kept_mutex_){max_kept_listings};
+  std::array<Mutex, 16> append_locks_;                                                    // by inode number
+  Mutex fd_mutex_;
+  std::list<HostInode*> kept_ GUARDED_BY(fd_mutex_);  // most recently used first
 };
 
 class HostInode final : public Inode {

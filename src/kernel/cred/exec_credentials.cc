@@ -16,27 +16,38 @@ void apply_set_id_bits(Credentials& c, Attributes const& file) {
 
 }  // namespace
 
-Ref<Credentials const> credentials_after_exec(Task& task, Attributes const& file, bool nosuid_mount, bool& secure) {
+Result<Ref<Credentials const>> credentials_after_exec(Task& task, Attributes const& file,
+                                                      std::optional<FileCapabilities> capabilities, bool nosuid_mount,
+                                                      bool& secure) {
   auto old = task.credentials();
   auto c = make_ref<Credentials>(*old);
-  if (!nosuid_mount && !task.no_new_privileges.load()) apply_set_id_bits(*c, file);
-  bool set_id = c->euid != old->uid || c->egid != old->gid;
+  bool const no_new = task.no_new_privileges.load();
+  if (!nosuid_mount && !no_new) apply_set_id_bits(*c, file);
+  if (nosuid_mount) capabilities.reset();
+  bool const set_id = c->euid != old->uid || c->egid != old->gid;
 
-  // Files have no capabilities of their own here: only root gets any but the ambient ones.
-  c->permitted = {};
+  // cap_bprm_creds_from_file of Linux: what the file gives, then what root gets.
   bool effective = false;
-  if (!(c->securebits & issecure_mask(SECURE_NOROOT))) {
-    if (c->uid == 0 || c->euid == 0) c->permitted = c->bounding | old->inheritable;
-    effective = c->euid == 0;
+  c->permitted = {};
+  if (capabilities) {
+    c->permitted = (c->bounding & capabilities->permitted) | (old->inheritable & capabilities->inheritable);
+    effective = capabilities->effective;
+    if (effective && !capabilities->permitted.subset_of(c->permitted)) return fail(Errno::Perm);
   }
-  if (set_id) c->ambient = {};
+  bool const mixed = capabilities && c->uid != 0 && c->euid == 0;  // the file's capabilities win over set-user-ID root
+  if (!(c->securebits & issecure_mask(SECURE_NOROOT)) && !mixed) {
+    if (c->uid == 0 || c->euid == 0) c->permitted = c->bounding | old->inheritable;
+    if (c->euid == 0) effective = true;
+  }
+  if (no_new && !c->permitted.subset_of(old->permitted)) c->permitted = c->permitted & old->permitted;
+  if (set_id || capabilities) c->ambient = {};
   c->permitted = c->permitted | c->ambient;
   c->effective = effective ? c->permitted : c->ambient;
   c->suid = c->fsuid = c->euid;
   c->sgid = c->fsgid = c->egid;
   c->securebits &= ~static_cast<uint32_t>(issecure_mask(SECURE_KEEP_CAPS));
   secure = set_id || (c->uid != 0 && (effective || !c->permitted.subset_of(c->ambient)));
-  return c;
+  return Ref<Credentials const>(std::move(c));
 }
 
 }  // namespace cofferdam::kernel

@@ -90,7 +90,8 @@ Result<void> execute(Task& task, Ref<File> executable, std::string path, std::ve
   auto attributes = TRY(executable->attributes());
   bool nosuid = executable->path().mount && executable->path().mount->nosuid();
   bool secure = false;
-  auto credentials = credentials_after_exec(task, attributes, nosuid, secure);
+  auto capabilities = executable->inode() ? file_capabilities(*executable->inode()) : std::nullopt;
+  auto credentials = TRY(credentials_after_exec(task, attributes, capabilities, nosuid, secure));
   auto& limits = task.thread_group().limits;
   auto loaded = TRY(load_program(task.kernel(), task,
                                  {.executable = executable,

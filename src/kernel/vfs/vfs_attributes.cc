@@ -74,6 +74,7 @@ Result<void> Vfs::set_attributes(Task& task, Path const& path, AttributeChange c
     if (!a.is_regular()) return fail(Errno::Inval);
     TRY(inode.permission(*who, may_write));
     TRY(break_leases(task, inode, true, false));
+    if (inode.get_xattr(capability_xattr)) TRY(inode.remove_xattr(capability_xattr));
   }
   bool drops = (change.uid || change.gid || change.size) && !a.is_directory() && !a.is_symlink();
   if (drops && !change.mode && (a.mode & (S_ISUID | S_ISGID))) {
@@ -88,12 +89,19 @@ Result<void> Vfs::set_attributes(Task& task, Path const& path, AttributeChange c
     if (done) notify(path, events_of(change));
     return done;
   }
+  // Another owner's capabilities are not for this one (notify_change of Linux).
+  if ((change.uid || change.gid) && a.is_regular() && inode.get_xattr(capability_xattr))
+    TRY(inode.remove_xattr(capability_xattr));
   TRY(inode.set_attributes(change, task));
   notify(path, events_of(change));
   return {};
 }
 
 Result<void> Vfs::strip_privileges(Task& task, Inode& inode) {
+  if (state_->capable_files.take(inode) && inode.get_xattr(capability_xattr)) {
+    TRY(inode.remove_xattr(capability_xattr));
+    notify_inode(inode, IN_ATTRIB);
+  }
   auto hint = inode.mode_hint();
   if (hint && !(*hint & (S_ISUID | S_ISGID))) return {};
   if (!S_ISREG(inode.type())) return {};

@@ -92,6 +92,7 @@ Result<Ref<File>> Vfs::open_unnoticed(Task& task, Path const& path, int flags, b
     return file;
   }
   if (writes) (*file)->hold_ = File::Hold::Writer;
+  if (writes && !created && inode.get_xattr(capability_xattr)) state_->capable_files.note(inode);
   return file;
 }
 

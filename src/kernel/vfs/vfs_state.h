@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "kernel/vfs/dentry.h"
+#include "kernel/vfs/file_capabilities.h"
 #include "kernel/vfs/locks.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vfs/notify.h"
@@ -71,6 +72,7 @@ struct Vfs::State {
   std::atomic<uint64_t> next_device{1}, next_inode{1};
   std::atomic<FifoOpener> open_fifo{nullptr};
   LockWaits lock_waits;
+  CapableFiles capable_files;
   Ref<FileSystem> anonymous;
   Ref<Mount> anonymous_mount;
 
