@@ -398,6 +398,13 @@ TEST(PatchIdioms, windows_that_are_jumped_into_are_refused) {
   code[30] = 0xeb;
   code[31] = static_cast<unsigned char>(14 - 32);
   EXPECT_FALSE(match_idiom(bytes, 0x1000, 0x100c, 5));
+  // The same bytes at the end of mov %rsi,disp8(%rsp).
+  std::memset(code, 0x90, sizeof code);
+  std::memcpy(code + 2, "\x48\x89\x74\x24\x08", 5);
+  std::memcpy(code + 38, "\x31\xc0\x0f\x05\x48\x3d\x00\xf0\xff\xff", 10);
+  ASSERT_TRUE(match_idiom(bytes, 0x1000, 0x1028, 0));
+  code[3] = 0x90;
+  EXPECT_FALSE(match_idiom(bytes, 0x1000, 0x1028, 0));
   // mov $5,%r8d is not mov $5,%eax.
   std::memset(code, 0x90, sizeof code);
   std::memcpy(code + 12, "\x41\xb8\x05\0\0\0\x0f\x05\xc3", 9);

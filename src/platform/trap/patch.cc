@@ -33,12 +33,21 @@ uint32_t word_at(std::span<std::byte const> code, uint64_t offset) {
   return value;
 }
 
+// Not a short jump but the last three bytes of a move between a register and the stack, `mov %rsi,8(%rsp)` say: what
+// the C library's cancellable calls are full of.
+bool is_stack_move(std::span<std::byte const> code, size_t i) {
+  constexpr uint8_t modrm_mask = 0xc7, sib_and_displacement = 0x44, stack_sib = 0x24;
+  uint8_t const opcode = i == 0 ? uint8_t{0} : at(code, i - 1);
+  return (opcode == 0x89 || opcode == 0x8b) && (at(code, i) & modrm_mask) == sib_and_displacement &&
+         at(code, i + 1) == stack_sib;
+}
+
 // Does any byte sequence in `code` look like a direct jump or call to an address in (low, high)?
 bool is_jumped_into(std::span<std::byte const> code, uint64_t base, uint64_t low, uint64_t high) {
   auto const inside = [&](uint64_t target) { return target > low && target < high; };
   for (size_t i = 0; i + 2 <= code.size(); ++i) {
     uint8_t const b = at(code, i);
-    if (b == 0xeb || (b >= 0x70 && b <= 0x7f) || (b >= 0xe0 && b <= 0xe3)) {
+    if ((b == 0xeb || (b >= 0x70 && b <= 0x7f) || (b >= 0xe0 && b <= 0xe3)) && !is_stack_move(code, i)) {
       if (inside(base + i + 2 + static_cast<uint64_t>(static_cast<int64_t>(static_cast<int8_t>(at(code, i + 1))))))
         return true;
     }
@@ -59,19 +68,18 @@ bool is_jumped_into(std::span<std::byte const> code, uint64_t base, uint64_t low
 
 // Three idioms:
 //   mov $nr,%eax; syscall            (also mov $nr,%rax) the number in the code is the number of the call, so this is
-//   the mov xor %eax,%eax; syscall; cmp $imm,%rax   the cmp starts at offset 4, where the slot address's second byte
-//   falls syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence the others are
-//   held
+//                                    the mov; nothing jumps into the middle of one, and what looks like it is chance
+//   xor %eax,%eax; syscall; cmp $imm,%rax   the cmp starts at offset 4, where the slot address's second byte falls
+//   syscall; cmp $imm,%rax           nothing inside can be mended after a jump to the cmp, hence the others are held
 std::optional<PatchWindow> match_idiom(std::span<std::byte const> code, uint64_t base, uint64_t call, uint64_t number) {
   if (call < base || call + 2 > base + code.size()) return std::nullopt;
   uint64_t const o = call - base;
   if (at(code, o) != 0x0f || at(code, o + 1) != 0x05) return std::nullopt;
   bool const compares = at(code, o + 2) == 0x48 && at(code, o + 3) == 0x3d && o + 8 <= code.size();
   if (at(code, o - 7) == 0x48 && at(code, o - 6) == 0xc7 && at(code, o - 5) == 0xc0 && word_at(code, o - 4) == number)
-    return is_jumped_into(code, base, call - 7, call) ? std::nullopt : std::optional(PatchWindow{7, 0});
+    return PatchWindow{7, 0};
   bool const rex_before = (at(code, o - 6) & 0xf0) == 0x40;
-  if (at(code, o - 5) == 0xb8 && word_at(code, o - 4) == number && !rex_before)
-    return is_jumped_into(code, base, call - 5, call) ? std::nullopt : std::optional(PatchWindow{5, 0});
+  if (at(code, o - 5) == 0xb8 && word_at(code, o - 4) == number && !rex_before) return PatchWindow{5, 0};
   if (!compares) return std::nullopt;
   if (at(code, o - 2) == 0x31 && at(code, o - 1) == 0xc0 && number == 0 && (at(code, o - 3) & 0xf0) != 0x40 &&
       !is_jumped_into(code, base, call - 2, call + 8))
