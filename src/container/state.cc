@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 
 #include "oci/reader.h"
+#include "stub/layout.h"
 
 namespace cofferdam::container {
 
@@ -239,12 +240,12 @@ std::string text_of(pid_t pid, char const* file) {
 
 std::string stat_of(pid_t pid) { return text_of(pid, "stat"); }
 
-// The sandbox's second process: what stubs are made from. No guest runs in it.
-bool is_zygote(pid_t pid) {
-  std::string const text = text_of(pid, "status");
-  size_t const at = text.find("NSpid:");
-  size_t const line_end = text.find('\n', at);
-  return at != std::string::npos && text.substr(at, line_end - at).ends_with("\t2");
+// The process that stubs are made from, or one that stands ready for the next execve: no guest memory, which lies below
+// the stub's own.
+bool holds_no_guest(pid_t pid) {
+  std::string const text = text_of(pid, "maps");
+  unsigned long long first = 0;
+  return sscanf(text.c_str(), "%llx-", &first) == 1 && first >= stub::user_limit;
 }
 
 }  // namespace
@@ -272,7 +273,7 @@ std::vector<pid_t> host_processes(State const& s) {
     int parent = 0;
     char state = 0;
     if (at != std::string::npos && sscanf(text.c_str() + at + 1, " %c %d", &state, &parent) == 2 && parent == s.pid &&
-        state != 'Z' && !is_zygote(pid))
+        state != 'Z' && !holds_no_guest(pid))
       out.push_back(pid);
   }
   ::closedir(directory);

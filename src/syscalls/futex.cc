@@ -25,8 +25,8 @@ Result<Deadline> absolute_deadline(Task& task, UserAddr timeout, clockid_t clock
 
 }  // namespace
 
-// Plain waits and wakes run in the host's kernel, on the guest's own memory, and do not come here; but a platform may
-// hand wakes over.
+// Plain waits and wakes run in the host's kernel, on the guest's own memory, and come here only with addresses that
+// nobody can have.
 Result<uint64_t> sys_futex(Task& task, UserAddr word, int32_t operation, uint32_t value, UserAddr timeout_or_count,
                            UserAddr second, uint32_t third) {
   int command = operation & FUTEX_CMD_MASK;
@@ -50,8 +50,16 @@ Result<uint64_t> sys_futex(Task& task, UserAddr word, int32_t operation, uint32_
     case FUTEX_CMP_REQUEUE_PI:
       if (value != 1) return fail(Errno::Inval);
       return futexes.requeue(task, word.value, third, second.value, static_cast<uint32_t>(timeout_or_count.value));
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_WAKE_BITSET:
+      return fail(third == 0 || word.value % 4 != 0 ? Errno::Inval : Errno::Fault);
+    case FUTEX_WAIT:
     case FUTEX_WAKE:
-      return task.context().futex_wake(word.value, value, !(operation & FUTEX_PRIVATE_FLAG));
+      return fail(word.value % 4 != 0 ? Errno::Inval : Errno::Fault);
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+    case FUTEX_WAKE_OP:
+      return fail(word.value % 4 != 0 || second.value % 4 != 0 ? Errno::Inval : Errno::Fault);
     default:
       return fail(Errno::NoSys);
   }

@@ -164,6 +164,19 @@ def test_a_command_that_is_killed_takes_the_sandbox_along(place):
     place.wait_for(lambda: not (place.state / container).exists(), "the record is gone")
 
 
+def test_strace_shows_every_call(place):
+    def trace(*call):
+        log = place.path / "strace-log"
+        done = place.run("--strace", "--debug-log", log, "run", "--bundle", place.bundle(("/guest", "call", *map(str, call))), place.id())
+        return done.out, log.read_text()
+
+    out, text = trace(202, 8, 0, 1)  # a futex wait, which the host serves
+    check(out == "errno 14\n" and "futex(0x8, 0, 1" in text and "= ? (the host's)" in text, out + text)
+    check("write(" in text, text)
+    text = trace(39)[1]  # which the stub answers at other times
+    check("getpid() = 1" in text, text)
+
+
 def test_detached_lives_on(place):
     with place.running() as container:
         equal(place.status(container), "running")

@@ -93,6 +93,17 @@ CASE(futexes_work_under_a_filter_that_looks_at_them) {
     EXPECT_EQ(pthread_join(thread, NULL), 0);
   }
   EXPECT_ERRNO(syscall(SYS_futex, (int*)8, 0, 0, NULL, NULL, 0), EFAULT);
+  // Arguments that a wait does not have.
+  EXPECT_ERRNO(syscall(SYS_futex, &word, 0, 0, NULL, -1L, -1), EAGAIN);
+}
+
+CASE(yielding_works_under_a_filter_that_looks_at_it) {
+  allow_filters();
+  PROGRAM(LOAD(nr), IF_EQUAL(SYS_sched_yield, 0, 3), LOAD_ARGUMENT(0), IF_EQUAL(7, 0, 1), GIVE(SECCOMP_RET_ERRNO | 66),
+          GIVE(SECCOMP_RET_ALLOW));
+  OK(set_filter(0, &program));
+  EXPECT_ERRNO(syscall(SYS_sched_yield, 7), 66);
+  OK(syscall(SYS_sched_yield, 8));
 }
 
 static volatile siginfo_t seen;

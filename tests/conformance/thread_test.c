@@ -207,6 +207,20 @@ CASE(futex_wait_with_another_value_is_eagain) {
   EXPECT_ERRNO(futex(&word, FUTEX_WAIT, 2, NULL, NULL, 0), EAGAIN);
 }
 
+CASE(futexes_of_no_address) {
+  void* const nowhere = (void*)-4096L;
+  uint32_t word = 0;
+  EXPECT_ERRNO(futex(nowhere, FUTEX_WAIT, 0, NULL, NULL, 0), EFAULT);
+  EXPECT_ERRNO(futex((char*)nowhere + 1, FUTEX_WAIT, 0, NULL, NULL, 0), EINVAL);
+  EXPECT_ERRNO(futex(nowhere, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+  EXPECT_ERRNO(futex(nowhere, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1), EFAULT);
+  EXPECT_ERRNO(futex(nowhere, FUTEX_WAKE_BITSET, 1, NULL, NULL, 0), EINVAL);
+  EXPECT_ERRNO(futex(&word, FUTEX_REQUEUE, 0, NULL, nowhere, 0), EFAULT);
+  EXPECT_ERRNO(futex(&word, FUTEX_WAKE_OP, 0, NULL, (char*)nowhere + 1, 0), EINVAL);
+  EXPECT_ERRNO(futex(&word, FUTEX_WAIT, 1, NULL, nowhere, 0), EAGAIN);
+  EXPECT_ERRNO(futex(&word, 0x200, 1, NULL, NULL, 0), ENOSYS);
+}
+
 CASE(futex_wait_times_out) {
   int64_t before = now_ns(CLOCK_MONOTONIC);
   EXPECT_ERRNO(futex(&word, FUTEX_WAIT_PRIVATE, 0, &short_time, NULL, 0), ETIMEDOUT);

@@ -2,7 +2,6 @@
 
 #include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -27,27 +26,6 @@ constexpr uint64_t trivial_calls[] = {SYS_sched_yield,     SYS_getpid,         S
                                       SYS_set_robust_list, SYS_rt_sigprocmask, SYS_madvise};
 
 int32_t severity(uint32_t value) { return static_cast<int32_t>(value & SECCOMP_RET_ACTION_FULL); }
-
-// Waits and wakes are the host's (architecture, 4.3); priority inheritance is served by the sentry, and so is what the
-// platform would hand back: calls that no futex can answer.
-bool is_hosts_futex(Task& task, platform::Syscall const& call) {
-  constexpr uint64_t known_bits = FUTEX_CMD_MASK & 0x7f, flags = FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME;
-  uint64_t const limit = task.kernel().platform().user_limit();
-  if ((static_cast<uint32_t>(call.args[1]) & ~(known_bits | flags)) || call.args[0] >= limit || call.args[4] >= limit)
-    return false;
-  switch (call.args[1] & FUTEX_CMD_MASK) {
-    case FUTEX_WAIT:
-    case FUTEX_WAKE:
-    case FUTEX_REQUEUE:
-    case FUTEX_CMP_REQUEUE:
-    case FUTEX_WAKE_OP:
-    case FUTEX_WAIT_BITSET:
-    case FUTEX_WAKE_BITSET:
-      return true;
-    default:
-      return false;
-  }
-}
 
 void raise_trap(Task& task, platform::Syscall const& call, uint32_t data) {
   SignalInfo info;
@@ -175,10 +153,7 @@ bool admit(Task& task, platform::Syscall const& call) {
   data.arch = AUDIT_ARCH_X86_64;
   data.instruction_pointer = task.context().registers().rip;
   std::ranges::copy(call.args, data.args);
-  if (!carry_out(task, call, filter->decide(data))) return false;
-  if (call.number != SYS_futex || !is_hosts_futex(task, call)) return true;
-  task.context().serve_futex_natively_once();
-  return false;
+  return carry_out(task, call, filter->decide(data));
 }
 
 Result<void> enter_strict_mode(Task& task) {

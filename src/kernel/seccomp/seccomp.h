@@ -45,7 +45,7 @@ class Filter final : public RefCounted {
 enum class Mode : uint8_t { Disabled = 0, Strict = 1, Filter = 2 };  // as PR_GET_SECCOMP and /proc/PID/status tell
 
 // What the run loop asks before it dispatches a call of a task whose mode is not Disabled. false: the call has been
-// dealt with (a result, a signal, the end of the task, or it goes to the host's futexes).
+// dealt with (a result, a signal, the end of the task).
 bool admit(Task&, platform::Syscall const&);
 
 // seccomp(SECCOMP_SET_MODE_STRICT): EINVAL under filters.

@@ -1,5 +1,6 @@
 #include "kernel/task/run_loop.h"
 
+#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -30,6 +31,7 @@ void refresh_facts(Task& task) {
   auto const& own = task.implementation();
   auto const* filter = own.seccomp_filter.load(std::memory_order_acquire);
   bool const strict = own.seccomp_mode.load(std::memory_order_acquire) == seccomp::Mode::Strict;
+  bool const traced = task.kernel().options().strace;
   task.context().set_facts({.pid = task.tgid(),
                             .tid = task.tid(),
                             .ppid = task.thread_group().parent_tgid(),
@@ -37,8 +39,8 @@ void refresh_facts(Task& task) {
                             .euid = credentials->euid,
                             .gid = credentials->gid,
                             .egid = credentials->egid,
-                            .answer_natively = trivial_calls_pass(own) && !task.kernel().options().strace,
-                            .futex_natively = !strict && (!filter || filter->always_allows(SYS_futex))});
+                            .answer_natively = trivial_calls_pass(own) && !traced,
+                            .futex_natively = !strict && !traced && (!filter || filter->always_allows(SYS_futex))});
 }
 
 // Sleeps while its group is stopped; a kill ends the stop.
@@ -90,7 +92,6 @@ bool handle_work(Task& task) {
       continue;
     }
     if (pending & work::credentials) refresh_facts(task);
-    if (pending & work::timer) task.clear_work(work::timer);
     bool call_to_resolve =
         task.implementation().interrupted.has_value() || task.implementation().saved_mask.has_value();
     if ((pending & work::signals) || call_to_resolve) {
@@ -110,12 +111,38 @@ void trace_result(Task& task, std::string const& call, Result<uint64_t> const& r
                                 result.error().where.file_name(), result.error().where.line()));
 }
 
+// Waits and wakes are the host's (architecture, 4.3), after a look at the call where somebody asks for one. Priority
+// inheritance is served by the sentry, and so is what the platform hands back: calls that no futex can answer.
+bool is_hosts_futex(Task& task, platform::Syscall const& call) {
+  if (call.number != SYS_futex) return false;
+  uint64_t const limit = task.kernel().platform().user_limit();
+  if (call.args[0] >= limit) return false;
+  switch (static_cast<int32_t>(call.args[1]) & FUTEX_CMD_MASK) {
+    case FUTEX_WAIT:
+    case FUTEX_WAKE:
+    case FUTEX_WAIT_BITSET:
+    case FUTEX_WAKE_BITSET:
+      return true;
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+    case FUTEX_WAKE_OP:
+      return call.args[4] < limit;
+    default:
+      return false;
+  }
+}
+
 void handle(Task& task, platform::Syscall const& call) {
   auto& own = task.implementation();
   if (own.seccomp_mode.load(std::memory_order_relaxed) != seccomp::Mode::Disabled) [[unlikely]]
     if (!seccomp::admit(task, call)) return;
   bool trace = task.kernel().options().strace;
   std::string text = trace ? task.kernel().dispatcher().describe(task, call) : std::string();
+  if (is_hosts_futex(task, call)) {
+    if (trace) log::write_line(log::Level::Info, fmt::format("[{:5}] {} = ? (the host's)", task.tid(), text));
+    task.context().serve_futex_natively_once();
+    return;
+  }
   Result<uint64_t> result = task.kernel().dispatcher().invoke(task, call);
   if (trace) [[unlikely]]
     trace_result(task, text, result);

@@ -15,8 +15,7 @@ inline constexpr uint32_t signals = 1;  // a signal that is not blocked may be p
 inline constexpr uint32_t kill = 2;     // the group is exiting, or this task was told to die (execve of another thread)
 inline constexpr uint32_t stop = 4;     // a group stop is in force
 inline constexpr uint32_t credentials = 8;  // facts of the platform's trampoline are stale
-inline constexpr uint32_t freeze = 32;      // the sandbox is paused, or was
-inline constexpr uint32_t timer = 16;       // a CPU-time limit or timer may have run out
+inline constexpr uint32_t freeze = 16;      // the sandbox is paused, or was
 }  // namespace work
 
 // A system call that ended with a restart code, kept until signals have been looked at.
