@@ -57,6 +57,8 @@ struct TcpInfo {
   Time last_data_sent = 0, last_data_received = 0, last_ack_received = 0;
 };
 
+inline constexpr Time maximum_rto = 120 * second;
+
 class TcpEndpoint final : public TcpReceiver {
  public:
   TcpEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer);

@@ -10,7 +10,7 @@ namespace {
 constexpr Time timestamp_lifetime = 24 * 24 * 3600 * second;  // RFC 7323 5.5
 constexpr size_t max_gathered = 1024;                         // pieces out of order
 constexpr unsigned challenges_per_second = 100;
-constexpr Time minimum_rto = 200 * millisecond, maximum_rto = 120 * second;
+constexpr Time minimum_rto = 200 * millisecond;
 constexpr Time min_rtt_window = 300 * second;
 
 }  // namespace

@@ -8,7 +8,7 @@
 namespace cofferdam::netstack {
 namespace {
 
-constexpr Time maximum_rto = 120 * second, worst_delayed_ack = 200 * millisecond;
+constexpr Time worst_delayed_ack = 200 * millisecond;
 constexpr unsigned duplicate_threshold = 3;
 constexpr unsigned reo_patience = 16;  // recoveries without a needless retransmission (RFC 8985 6.2)
 

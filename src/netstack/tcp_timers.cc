@@ -5,9 +5,6 @@
 #include "netstack/tcp_endpoint.h"
 
 namespace cofferdam::netstack {
-namespace {
-constexpr Time maximum_rto = 120 * second;
-}
 
 void TcpEndpoint::rearm() {
   Time at = std::min({rto_at_, probe_at_, reorder_at_, ack_at_, persist_at_, keepalive_at_, cork_at_, fin_wait_at_});

@@ -52,7 +52,6 @@ Result<std::vector<UserSlice>> buffers_of(Task& task, iocb const& c) {
   bool const vector = c.aio_lio_opcode == IOCB_CMD_PREADV || c.aio_lio_opcode == IOCB_CMD_PWRITEV;
   if (vector) return read_io_vector(task, UserAddr{c.aio_buf}, c.aio_nbytes);
   if (static_cast<int64_t>(c.aio_nbytes) < 0) return fail(Errno::Inval);
-  constexpr uint64_t max_transfer = 0x7ffff000;
   return std::vector{UserSlice{UserAddr{c.aio_buf}, std::min<uint64_t>(c.aio_nbytes, max_transfer)}};
 }
 

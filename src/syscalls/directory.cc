@@ -22,8 +22,6 @@ using namespace kernel;
 
 namespace {
 
-constexpr Fd here{AT_FDCWD};
-
 // Packs entries as getdents64 or getdents lays them out.
 class EntryBuffer final : public DirectorySink {
  public:

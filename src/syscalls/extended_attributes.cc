@@ -16,8 +16,6 @@ using namespace kernel;
 
 namespace {
 
-constexpr Fd here{AT_FDCWD};
-
 Result<kernel::Path> path_of(Task& task, Fd fd) {
   auto file = TRY(task.files()->get(fd.value));
   if (!file->path()) return fail(Errno::OpNotSupp);
@@ -60,7 +58,7 @@ Result<void> check(Task& task, kernel::Path const& path, std::string_view name, 
     if ((a.mode & S_ISVTX) && a.uid != who->fsuid) return fail(Errno::Perm);
   }
   TRY(check_name(name));
-  return task.kernel().vfs().permission(*who, path, writing ? 2 : 4);
+  return task.kernel().vfs().permission(*who, path, writing ? may_write : may_read);
 }
 
 Result<size_t> give(Task& task, std::string_view value, UserAddr to, uint64_t size) {

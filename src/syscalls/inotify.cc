@@ -41,7 +41,7 @@ Result<int> sys_inotify_add_watch(Task& task, Fd fd, UserCString path, uint32_t 
   auto at = TRY(path_argument(task, Fd{AT_FDCWD}, path));
   LookupOptions const how{.follow_last = !(mask & IN_DONT_FOLLOW), .must_be_directory = (mask & IN_ONLYDIR) != 0};
   auto found = TRY(task.kernel().vfs().lookup(task, at.start, at.text, how));
-  TRY(task.kernel().vfs().permission(*task.credentials(), found, 4));
+  TRY(task.kernel().vfs().permission(*task.credentials(), found, may_read));
   return instance->add(found.dentry, mask);
 }
 

@@ -10,32 +10,12 @@
 #include "kernel/mm/memory_manager.h"
 #include "kernel/task/process_internal.h"
 #include "syscalls/handlers_memory.h"
+#include "syscalls/io_vector.h"
 
 namespace cofferdam::syscalls {
 namespace {
 
-constexpr uint64_t most_vectors = 1024, largest_transfer = 0x7ffff000;  // UIO_MAXIOV, MAX_RW_COUNT
 constexpr size_t chunk_size = 64 * 1024;
-
-struct RemoteSlice {
-  uint64_t address, length;
-};
-static_assert(sizeof(RemoteSlice) == sizeof(iovec));  // struct iovec of the guest
-
-Result<std::vector<UserSlice>> read_vectors(Task& task, UserAddr vectors, uint64_t count, bool limited) {
-  if (count > most_vectors) return fail(Errno::Inval);
-  auto raw = TRY(task.read_array(UserPtr<RemoteSlice>(vectors), count));
-  std::vector<UserSlice> slices;
-  slices.reserve(raw.size());
-  uint64_t total = 0;
-  for (auto const& r : raw) {
-    if (static_cast<int64_t>(r.length) < 0) return fail(Errno::Inval);
-    uint64_t length = limited ? std::min(r.length, largest_transfer - total) : r.length;
-    total += length;
-    if (length != 0) slices.push_back({UserAddr{r.address}, length});
-  }
-  return slices;
-}
 
 // ptrace(2), "access mode checking": PTRACE_MODE_ATTACH_REALCREDS.
 Result<void> check_access(Task& task, Task& target) {
@@ -95,10 +75,10 @@ uint64_t total_of(std::vector<UserSlice> const& slices) {
 Result<uint64_t> sys_process_vm_readv(Task& task, int32_t pid, UserAddr local, uint64_t local_count, UserAddr remote,
                                       uint64_t remote_count, uint64_t flags) {
   if (flags != 0) return fail(Errno::Inval);
-  auto to = TRY(read_vectors(task, local, local_count, true));
+  auto to = TRY(read_io_vector(task, local, local_count));
   uint64_t room = total_of(to);
   if (room == 0) return 0;
-  auto from = TRY(read_vectors(task, remote, remote_count, false));
+  auto from = TRY(read_io_vector(task, remote, remote_count, UINT64_MAX));
   if (from.empty()) return 0;
   auto mm = TRY(memory_of(task, pid));
   kernel::UserSink sink(task, std::move(to));
@@ -112,10 +92,10 @@ Result<uint64_t> sys_process_vm_readv(Task& task, int32_t pid, UserAddr local, u
 Result<uint64_t> sys_process_vm_writev(Task& task, int32_t pid, UserAddr local, uint64_t local_count, UserAddr remote,
                                        uint64_t remote_count, uint64_t flags) {
   if (flags != 0) return fail(Errno::Inval);
-  auto from = TRY(read_vectors(task, local, local_count, true));
+  auto from = TRY(read_io_vector(task, local, local_count));
   uint64_t have = total_of(from);
   if (have == 0) return 0;
-  auto to = TRY(read_vectors(task, remote, remote_count, false));
+  auto to = TRY(read_io_vector(task, remote, remote_count, UINT64_MAX));
   if (to.empty()) return 0;
   auto mm = TRY(memory_of(task, pid));
   kernel::UserSource source(task, std::move(from));
@@ -131,7 +111,7 @@ Result<uint64_t> sys_process_vm_writev(Task& task, int32_t pid, UserAddr local, 
 Result<uint64_t> sys_process_madvise(Task& task, Fd pidfd, UserAddr vector, uint64_t count, int advice,
                                      uint32_t flags) {
   if (flags != 0) return fail(Errno::Inval);
-  auto slices = TRY(read_vectors(task, vector, count, true));
+  auto slices = TRY(read_io_vector(task, vector, count));
   auto file = TRY(task.files()->get(pidfd.value));
   auto group = kernel::group_of(*file);
   if (!group) return fail(Errno::BadF);

@@ -93,7 +93,7 @@ Result<void> sys_truncate(Task& task, UserCString path, int64_t size) {
   Inode& inode = *at.dentry->inode();
   if (S_ISDIR(inode.type())) return fail(Errno::IsDir);
   if (!S_ISREG(inode.type())) return fail(Errno::Inval);
-  TRY(vfs.permission(*task.credentials(), at, 2));
+  TRY(vfs.permission(*task.credentials(), at, may_write));
   TRY(check_size_limit(task, size));
   auto file = TRY(vfs.open_unnoticed(task, at, O_WRONLY));  // ETXTBSY, and the file system's own way to shorten
   TRY(file->truncate(task, static_cast<uint64_t>(size)));

@@ -8,6 +8,8 @@
 
 namespace cofferdam::syscalls {
 
+inline constexpr Fd here{AT_FDCWD};
+
 // A guest's path with the place that it starts from.
 struct PathArgument {
   kernel::Path start;

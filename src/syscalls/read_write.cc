@@ -16,8 +16,6 @@ using namespace kernel;
 
 namespace {
 
-constexpr uint64_t max_transfer = 0x7ffff000;  // MAX_RW_COUNT
-
 Result<Ref<File>> readable_file(Task& task, Fd fd) {
   auto file = TRY(task.files()->get(fd.value));
   if (!file->readable()) return fail(Errno::BadF);

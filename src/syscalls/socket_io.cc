@@ -1,6 +1,7 @@
 // send(2) and recv(2) in all their forms.
 #include <algorithm>
 
+#include "syscalls/io_vector.h"
 #include "syscalls/socket_message.h"
 #include "syscalls/wait_arguments.h"
 
@@ -15,7 +16,6 @@ using kernel::SocketAddress;
 using kernel::UserSink;
 using kernel::UserSource;
 
-constexpr uint64_t max_bytes = 0x7fff'f000;
 constexpr uint32_t max_messages = 1024;  // UIO_MAXIOV
 // What only the kernel may set in a message's flags.
 constexpr int internal_flags = MSG_CTRUNC | MSG_TRUNC | MSG_EOR;
@@ -30,7 +30,8 @@ Result<int64_t> send_message(Task& task, Socket& socket, MessageHeader const& he
     auto length = static_cast<int32_t>(std::min<uint32_t>(header.name_length, sizeof(sockaddr_storage)));
     request.address = TRY(read_address(task, UserAddr{header.name}, length));
   }
-  UserSource source(task, TRY(read_vectors(task, header.vectors, header.vector_count)));
+  UserSource source(
+      task, TRY(read_io_vector(task, UserAddr{header.vectors}, header.vector_count, max_transfer, Errno::MsgSize)));
   request.control = TRY(read_control(task, header.control, header.control_length));
   return static_cast<int64_t>(TRY(socket.send(task, source, request)));
 }
@@ -38,7 +39,8 @@ Result<int64_t> send_message(Task& task, Socket& socket, MessageHeader const& he
 // header comes back with what the guest is to see.
 Result<int64_t> receive_message(Task& task, Socket& socket, MessageHeader& header, int flags) {
   if (static_cast<int32_t>(header.name_length) < 0) return fail(Errno::Inval);
-  UserSink sink(task, TRY(read_vectors(task, header.vectors, header.vector_count)));
+  UserSink sink(task,
+                TRY(read_io_vector(task, UserAddr{header.vectors}, header.vector_count, max_transfer, Errno::MsgSize)));
   bool close_on_exec = flags & MSG_CMSG_CLOEXEC;
   ReceiveResult got = TRY(socket.receive(task, sink, io_flags(socket, flags & ~MSG_CMSG_CLOEXEC)));
   header.flags = static_cast<uint32_t>(got.flags) | (close_on_exec ? static_cast<uint32_t>(MSG_CMSG_CLOEXEC) : 0);
@@ -75,14 +77,14 @@ Result<int64_t> sys_sendto(Task& task, Fd fd, UserAddr buffer, uint64_t length, 
   SendRequest request;
   request.flags = io_flags(*open.socket, flags);
   if (address) request.address = TRY(read_address(task, address, address_length));
-  UserSource source(task, UserSlice{buffer, std::min(length, max_bytes)});
+  UserSource source(task, UserSlice{buffer, std::min(length, max_transfer)});
   return static_cast<int64_t>(TRY(open.socket->send(task, source, request)));
 }
 
 Result<int64_t> sys_recvfrom(Task& task, Fd fd, UserAddr buffer, uint64_t length, int32_t flags, UserAddr address,
                              UserPtr<int32_t> address_length) {
   auto open = TRY(socket_at(task, fd));
-  UserSink sink(task, UserSlice{buffer, std::min(length, max_bytes)});
+  UserSink sink(task, UserSlice{buffer, std::min(length, max_transfer)});
   ReceiveResult got = TRY(open.socket->receive(task, sink, io_flags(*open.socket, flags)));
   if (address) TRY(write_address(task, got.address, address, address_length));
   return static_cast<int64_t>(got.bytes);

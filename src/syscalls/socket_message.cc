@@ -15,7 +15,6 @@ using kernel::SocketAddress;
 
 namespace {
 
-constexpr uint64_t max_vectors = 1024, max_bytes = 0x7fff'f000;
 constexpr uint64_t max_control = 131072;  // net.core.optmem_max
 constexpr size_t max_rights = 253;        // SCM_MAX_FD
 
@@ -132,21 +131,6 @@ Result<void> write_address(Task& task, SocketAddress const& from, UserAddr addre
   size_t n = std::min(static_cast<size_t>(room), static_cast<size_t>(from.length));
   if (n != 0) TRY(task.copy_out(address, std::as_bytes(std::span(&from.storage, 1)).first(n)));
   return task.write(length, static_cast<int32_t>(from.length));
-}
-
-Result<std::vector<UserSlice>> read_vectors(Task& task, uint64_t address, uint64_t count) {
-  static_assert(sizeof(UserSlice) == sizeof(iovec));
-  if (count > max_vectors) return fail(Errno::MsgSize);
-  auto words = TRY(task.read_array(UserPtr<uint64_t>(address), count * 2));
-  std::vector<UserSlice> slices(count);
-  uint64_t total = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (static_cast<int64_t>(words[2 * i + 1]) < 0) return fail(Errno::Inval);
-    uint64_t length = std::min(words[2 * i + 1], max_bytes - total);
-    slices[i] = {UserAddr{words[2 * i]}, length};
-    total += length;
-  }
-  return slices;
 }
 
 Result<ControlData> read_control(Task& task, uint64_t address, uint64_t length) {

@@ -21,9 +21,6 @@ Result<kernel::SocketAddress> read_address(Task&, UserAddr, int32_t length);
 // As much as fits; *length becomes the whole length. EINVAL for a negative one.
 Result<void> write_address(Task&, kernel::SocketAddress const&, UserAddr, UserPtr<int32_t> length);
 
-// At most 1024 buffers (EMSGSIZE), lengths bounded as Linux does.
-Result<std::vector<UserSlice>> read_vectors(Task&, uint64_t address, uint64_t count);
-
 // Ancillary data given to sendmsg: EINVAL, EBADF, ENOBUFS.
 Result<kernel::ControlData> read_control(Task&, uint64_t address, uint64_t length);
 // What recvmsg gives: installs passed descriptors. Changes header.control_length and flags (MSG_CTRUNC).

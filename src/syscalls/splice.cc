@@ -18,7 +18,6 @@ using namespace kernel;
 namespace {
 
 constexpr size_t chunk = 64 << 10;
-constexpr uint64_t max_transfer = 0x7ffff000;
 
 // Where one end stands: at an offset that the caller gave, or at the file's own position.
 class Place {

@@ -21,7 +21,7 @@ MemoryAccount memory_account(Kernel& kernel) {
   for (Ref<Task> const& task : tasks)
     if (Ref<MemoryManager> mm = task->mm()) account.anonymous += mm->address_space().resident_bytes();
   account.shared = kernel.memory_file().allocated_bytes();
-  account.total = host::memory_facts().total_bytes;
+  account.total = cofferdam::host::memory_facts().total_bytes;
   if (uint64_t const limit = kernel.options().memory_limit; limit != 0 && (limit < account.total || account.total == 0))
     account.total = limit;
   uint64_t const used = std::min(account.anonymous + account.shared, account.total);

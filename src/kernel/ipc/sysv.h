@@ -7,6 +7,7 @@
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <cstdint>
@@ -38,6 +39,12 @@ struct Limits {
   std::atomic<uint64_t> semaphores_per_set{32000}, semaphores{1024000000}, operations_per_call{500},
       semaphore_sets{32000};
 };
+
+// Bits of a mode that allow a thing to somebody.
+inline constexpr int readable = S_IRUSR | S_IRGRP | S_IROTH, alterable = S_IWUSR | S_IWGRP | S_IWOTH;
+
+// As the times of objects count: seconds of CLOCK_REALTIME.
+int64_t now();
 
 // What every object has: its key, owner and mode (struct ipc_perm).
 struct Object : RefCounted {

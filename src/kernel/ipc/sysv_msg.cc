@@ -15,9 +15,6 @@ namespace {
 constexpr uint64_t most_bytes_of_all = uint64_t{64} << 20;  // a bound on our memory, where Linux has a cgroup's
 constexpr uint64_t per_message = 64;                        // what a message costs beside its bytes, about
 constexpr int msg_stat_any = 13, copy = 040000;
-constexpr int readable = S_IRUSR | S_IRGRP | S_IROTH, writable = S_IWUSR | S_IWGRP | S_IWOTH;
-
-int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
 
 // The message that msgrcv's type asks for: the first, the first of a type (or not of it), or the one of the lowest
 // type.
@@ -56,7 +53,7 @@ Result<void> MessageQueues::send(Task& task, int id, Message message, int flags)
   {
     MutexLock lock(mutex_);
     queue = TRY(table_.find(id));
-    TRY(queue->check(*who, writable));
+    TRY(queue->check(*who, alterable));
   }
   Result<void> outcome;
   auto settled = [&]() {

@@ -5,6 +5,8 @@
 
 namespace cofferdam::kernel::sysv {
 
+int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
+
 ipc_perm Object::permission() const {
   ipc_perm p{};
   p.__key = key;
@@ -36,14 +38,14 @@ void Object::created_by(Credentials const& c, key_t k, int flags) {
   uid = creator_uid = c.euid;
   gid = creator_gid = c.egid;
   mode = static_cast<uint16_t>(flags & 0777);
-  changed = host_now(CLOCK_REALTIME) / ns_per_second;
+  changed = now();
 }
 
 void Object::set(ipc_perm const& p) {
   uid = p.uid;
   gid = p.gid;
   mode = static_cast<uint16_t>((mode & ~0777) | (p.mode & 0777));
-  changed = host_now(CLOCK_REALTIME) / ns_per_second;
+  changed = now();
 }
 
 }  // namespace cofferdam::kernel::sysv

@@ -14,9 +14,6 @@ namespace {
 constexpr int largest_value = 32767;
 constexpr size_t most_semaphores = 1'000'000;  // of all sets: a bound on our memory, where Linux has a cgroup's
 constexpr int sem_stat_any = 20;
-constexpr int readable = S_IRUSR | S_IRGRP | S_IROTH, alterable = S_IWUSR | S_IWGRP | S_IWOTH;
-
-int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
 
 }  // namespace
 

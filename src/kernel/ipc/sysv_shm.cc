@@ -24,8 +24,6 @@ shminfo limits_of(Limits const& limits) {
           .shmall = limits.segment_pages.load(std::memory_order_relaxed)};
 }
 
-int64_t now() { return host_now(CLOCK_REALTIME) / ns_per_second; }
-
 }  // namespace
 
 // Segments that were removed while attached go with their last mapping; nobody tells, so we look.
@@ -77,7 +75,7 @@ Result<uint64_t> SharedMemory::attach(Task& task, int id, uint64_t address, int 
   } else if (flags & SHM_REMAP) {
     return fail(Errno::Inval);
   }
-  int wanted = S_IRUSR | S_IRGRP | S_IROTH, protection = PROT_READ;
+  int wanted = readable, protection = PROT_READ;
   if (!(flags & SHM_RDONLY)) {
     wanted |= S_IWUSR | S_IWGRP | S_IWOTH;
     protection |= PROT_WRITE;
@@ -191,7 +189,7 @@ Result<int> SharedMemory::control(Task& task, int id, int command, UserAddr buff
       case SHM_STAT:
       case stat_any:
       case IPC_STAT:
-        if (command != stat_any) TRY(segment->check(*who, S_IRUSR | S_IRGRP | S_IROTH));
+        if (command != stat_any) TRY(segment->check(*who, readable));
         out = status(*segment);
         result = by_index ? segment->id : 0;
         break;

@@ -7,11 +7,11 @@
 
 #include "base/log.h"
 #include "host/memfd.h"
+#include "kernel/mm/vma_tree.h"
 
 namespace cofferdam::kernel {
 namespace {
 
-constexpr uint64_t page_size = 4096, huge_page_size = 2u << 20;
 // The file has its whole size from the start and is sealed against any other: pages cost nothing until they are
 // touched.
 constexpr uint64_t file_size = uint64_t{1} << 62;

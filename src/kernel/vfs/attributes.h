@@ -11,6 +11,9 @@
 
 namespace cofferdam::kernel {
 
+// What permission() is asked for.
+inline constexpr int may_exec = 1, may_write = 2, may_read = 4;
+
 struct Attributes {
   uint64_t device = 0;  // st_dev as the guest sees it (encoded by makedev)
   uint64_t inode = 0;

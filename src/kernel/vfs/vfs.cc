@@ -196,14 +196,14 @@ Result<std::string> Vfs::read_link(Task& task, Path const& path) {
 
 Result<void> Vfs::chdir(Task& task, Path const& path) {
   if (!path.dentry->is_directory()) return fail(Errno::NotDir);
-  TRY(path.dentry->inode()->permission(*task.credentials(), 1));
+  TRY(path.dentry->inode()->permission(*task.credentials(), may_exec));
   task.fs()->set_cwd(path);
   return {};
 }
 
 Result<void> Vfs::chroot(Task& task, Path const& path) {
   if (!path.dentry->is_directory()) return fail(Errno::NotDir);
-  TRY(path.dentry->inode()->permission(*task.credentials(), 1));
+  TRY(path.dentry->inode()->permission(*task.credentials(), may_exec));
   if (!task.capable(CAP_SYS_CHROOT)) return fail(Errno::Perm);
   task.fs()->set_root(path);
   return {};

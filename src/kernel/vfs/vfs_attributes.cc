@@ -7,8 +7,6 @@
 namespace cofferdam::kernel {
 namespace {
 
-constexpr int may_exec = 1, may_write = 2;
-
 bool owns(Credentials const& who, Attributes const& a) { return who.fsuid == a.uid || who.capable(CAP_FOWNER); }
 
 // The mode without what a change of owner or contents takes away; `who` null: always.

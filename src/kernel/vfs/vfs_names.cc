@@ -7,8 +7,6 @@
 namespace cofferdam::kernel {
 namespace {
 
-constexpr int may_exec = 1, may_write = 2;
-
 // Makes the name that `at` speaks of by `make(directory inode)`, which gives the new inode.
 template <class Make>
 Result<void> make_name(Vfs::State& state, Task& task, ParentLookup const& at, bool directory, Make make) {

@@ -11,8 +11,6 @@
 namespace cofferdam::kernel {
 namespace {
 
-constexpr int may_exec = 1, may_write = 2, may_read = 4;
-
 // What an access mode asks for; 3 (neither) asks for both, as ioctl-only opens of Linux do.
 int mask_of(int flags) {
   constexpr int masks[] = {may_read, may_write, may_read | may_write, may_read | may_write};

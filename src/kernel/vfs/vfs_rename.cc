@@ -69,7 +69,6 @@ Result<void> check_kinds(ParentLookup const& from, ParentLookup const& to, Dentr
 Result<void> check_rights(Task& task, ParentLookup const& from, ParentLookup const& to, Dentry const& old_dentry,
                           Dentry const& new_dentry, RenameMode mode) {
   auto who = task.credentials();
-  constexpr int may_write = 2;
   TRY(may_remove(task, from.parent, *old_dentry.inode()));
   if (new_dentry.is_negative()) {
     TRY(may_create(task, to.parent));

@@ -145,7 +145,7 @@ Result<void> PathWalk::advance(bool to_parent) {
       case Stop::Failed:
         return fail(error_);
       case Stop::AskPermission:
-        TRY(at_.dentry->inode()->permission(*who_, 1));
+        TRY(at_.dentry->inode()->permission(*who_, may_exec));
         permitted_ = at_.dentry.get();
         break;
       case Stop::LookUp:

@@ -17,7 +17,6 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-constexpr uint64_t page = 4096;
 // The second half of the bounce buffer holds queued copy_outs, the first is the stage.
 constexpr size_t queue_offset = TrapContext::stage_size, queue_size = stub::bounce_size - queue_offset;
 

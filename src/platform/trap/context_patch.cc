@@ -11,7 +11,6 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-constexpr uint64_t page = 4096;
 constexpr uint64_t look_around = 4096;
 
 }  // namespace

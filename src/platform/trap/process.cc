@@ -21,8 +21,6 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-constexpr uint64_t page = 4096;
-
 Result<host::OwnedFd> open_proc(Shared& shared, std::string const& path, int flags) {
   host::OwnedFd fd(::openat(shared.proc_fd, path.c_str(), flags | O_CLOEXEC));
   if (!fd) return fail_host(errno);

@@ -23,6 +23,8 @@
 
 namespace cofferdam::platform::trap {
 
+inline constexpr uint64_t page = 4096;
+
 class StubProcess;
 class TrapContext;
 

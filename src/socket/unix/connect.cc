@@ -9,7 +9,7 @@ using kernel::SocketAddress;
 using kernel::Task;
 
 namespace {
-constexpr kernel::PollMask all_events = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
+constexpr kernel::PollMask connect_events = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM;
 }
 
 Result<void> UnixSocket::listen(Task& task, int backlog) {
@@ -70,7 +70,7 @@ Result<void> UnixSocket::connect_stream(Task& task, SocketAddress const& address
     });
     if (!waited) return std::unexpected(interrupted(waited.error(), send_has_timeout()));
   }
-  endpoint_->queue.wake(all_events, SIZE_MAX);
+  endpoint_->queue.wake(connect_events, SIZE_MAX);
   return {};
 }
 
@@ -95,7 +95,7 @@ Result<void> UnixSocket::connect_datagram(Task& task, SocketAddress const& addre
     if (old && old != target) unread.swap(endpoint_->messages);
   }
   if (old && old != target && !unread.empty()) part(*endpoint_, *old, true);
-  endpoint_->queue.wake(all_events, SIZE_MAX);
+  endpoint_->queue.wake(connect_events, SIZE_MAX);
   return {};
 }
 

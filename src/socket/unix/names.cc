@@ -69,8 +69,7 @@ Result<Ref<Endpoint>> UnixSocket::find(Task& task, SocketAddress const& address)
     auto& vfs = task.kernel().vfs();
     auto path = TRY(vfs.lookup(task, TRY(vfs.start_of(task, AT_FDCWD, bytes)), bytes, {}));
     auto* inode = path.dentry->inode();
-    constexpr int may_write = 2;
-    TRY(inode->permission(*task.credentials(), may_write));
+    TRY(inode->permission(*task.credentials(), kernel::may_write));
     if (!S_ISSOCK(inode->type())) return fail(Errno::ConnRefused);
     found = inode->bound_socket.with([](Ref<RefCounted>& slot) { return ref_cast<Endpoint>(slot); });
   }
