@@ -1,6 +1,7 @@
 // The sentry's own seccomp filter, from rules that are data.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -20,8 +21,9 @@ using RuleSets = std::span<std::span<host::CallRule const> const>;
 
 struct FilterOptions {
   Violation violation = Violation::Kill;
-  // Calls that rules allow ask a listener first (SECCOMP_RET_USER_NOTIF): used_rules_unsafe.cc.
-  bool notify = false;
+  // Not null: calls that rules allow ask a listener first (SECCOMP_RET_USER_NOTIF), whose descriptor stands here as
+  // soon as the filter is in force: used_rules_unsafe.cc.
+  std::atomic<int>* listener = nullptr;
 };
 
 // The calls that are allowed without asking the listener: as many as all others together, and there is no sandbox
@@ -29,8 +31,8 @@ struct FilterOptions {
 bool is_unobserved(int number);
 
 // Allows what any of the rules allows, on every thread of this process and of those it starts. Calls in `absent` give
-// ENOSYS. Gives the listener of a filter that notifies, else -1.
-Outcome<int> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options);
+// ENOSYS.
+Outcome<> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options);
 
 // The instructions that install_filter would load, for tests.
 Outcome<std::vector<uint64_t>> compile_filter(RuleSets rule_sets, std::span<host::CallRule const> absent,

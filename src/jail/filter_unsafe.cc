@@ -48,7 +48,7 @@ Outcome<Context> build(RuleSets rule_sets, std::span<host::CallRule const> absen
     for (auto& rule : rules) {
       scmp_arg_cmp checks[3];
       for (unsigned n = 0; n < rule.check_count; ++n) checks[n] = comparison(rule.checks[n]);
-      uint32_t const action = options.notify && !is_unobserved(rule.number) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW;
+      uint32_t const action = options.listener && !is_unobserved(rule.number) ? SCMP_ACT_NOTIFY : SCMP_ACT_ALLOW;
       int error = seccomp_rule_add_array(context.get(), action, rule.number, rule.check_count, checks);
       if (error == -EEXIST) continue;  // two rules say the same
       if (error != 0)
@@ -65,6 +65,15 @@ Outcome<Context> build(RuleSets rule_sets, std::span<host::CallRule const> absen
   seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE,
                    2);  // a binary tree: tens of instructions a call, not hundreds
   return context;
+}
+
+Outcome<std::vector<uint64_t>> export_program(Context const& context) {
+  host::OwnedFd fd(::memfd_create("filter", MFD_CLOEXEC));
+  if (!fd || seccomp_export_bpf(context.get(), fd.get()) != 0) return refuse("cannot export the filter");
+  std::vector<uint64_t> program(static_cast<size_t>(::lseek(fd.get(), 0, SEEK_END)) / sizeof(sock_filter));
+  if (::pread(fd.get(), program.data(), program.size() * sizeof(uint64_t), 0) < 0)
+    return refuse("cannot read the filter");
+  return program;
 }
 
 // Async-signal-safe: no allocation, one write.
@@ -87,7 +96,7 @@ bool is_unobserved(int number) {
   return number == SYS_futex || number == SYS_process_vm_readv || number == SYS_process_vm_writev;
 }
 
-Outcome<int> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options) {
+Outcome<> install_filter(RuleSets rule_sets, std::span<host::CallRule const> absent, FilterOptions options) {
   Context context = ATTEMPT(build(rule_sets, absent, options));
   if (options.violation == Violation::Report) {
     struct sigaction action{};
@@ -95,20 +104,28 @@ Outcome<int> install_filter(RuleSets rule_sets, std::span<host::CallRule const> 
     action.sa_flags = SA_SIGINFO | SA_NODEFER;
     ::sigaction(SIGSYS, &action, nullptr);
   }
-  if (int error = seccomp_load(context.get()); error != 0)
-    return refuse(fmt::format("cannot install the sentry's seccomp filter: {}", strerror(-error)));
-  return options.notify ? seccomp_notify_fd(context.get()) : -1;
+  auto not_installed = [](int error) {
+    return refuse(fmt::format("cannot install the sentry's seccomp filter: {}", strerror(error)));
+  };
+  if (!options.listener) {
+    if (int error = seccomp_load(context.get()); error != 0) return not_installed(-error);
+    return {};
+  }
+  // seccomp_load gives memory back before it returns, by calls that nobody would answer yet.
+  std::vector<uint64_t> program = ATTEMPT(export_program(context));
+  sock_fprog const given{static_cast<unsigned short>(program.size()), reinterpret_cast<sock_filter*>(program.data())};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return not_installed(errno);
+  long const listener =
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH | SECCOMP_FILTER_FLAG_NEW_LISTENER, &given);
+  if (listener < 0) return not_installed(errno);
+  options.listener->store(static_cast<int>(listener), std::memory_order_release);
+  return {};
 }
 
 Outcome<std::vector<uint64_t>> compile_filter(RuleSets rule_sets, std::span<host::CallRule const> absent,
                                               FilterOptions options) {
-  Context context = ATTEMPT(build(rule_sets, absent, options));
-  host::OwnedFd fd(::memfd_create("filter", MFD_CLOEXEC));
-  if (!fd || seccomp_export_bpf(context.get(), fd.get()) != 0) return refuse("cannot export the filter");
-  std::vector<uint64_t> program(static_cast<size_t>(::lseek(fd.get(), 0, SEEK_END)) / sizeof(sock_filter));
-  if (::pread(fd.get(), program.data(), program.size() * sizeof(uint64_t), 0) < 0)
-    return refuse("cannot read the filter");
-  return program;
+  return export_program(ATTEMPT(build(rule_sets, absent, options)));
 }
 
 }  // namespace cofferdam::jail

@@ -23,8 +23,7 @@ Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violat
 #endif
   };
   if (report_use) return install_observed_filter(sets, absent_calls, violation);
-  ATTEMPT(install_filter(sets, absent_calls, {.violation = violation}));
-  return {};
+  return install_filter(sets, absent_calls, {.violation = violation});
 }
 
 }  // namespace cofferdam::jail

@@ -187,6 +187,8 @@ inline constexpr CallRule sanitizer_rules[] = {
     {SYS_uname, "address space layout"},
     {SYS_fstat, "reports"},
     {SYS_dup, "reports"},
+    {SYS_gettimeofday, "the clock of the thread sanitizer"},
+    {SYS_clock_gettime, "the clock of the thread sanitizer"},
 };
 
 }  // namespace cofferdam::jail

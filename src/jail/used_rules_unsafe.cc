@@ -84,9 +84,7 @@ Outcome<> install_observed_filter(RuleSets rule_sets, std::span<host::CallRule c
   long const observer = ::syscall(SYS_clone, CLONE_FILES, nullptr, nullptr, nullptr, 0);
   if (observer < 0) return refuse(fmt::format("cannot watch the jail's rules: clone: {}", strerror(errno)));
   if (observer == 0) observe(*page, rule_sets);
-  int const listener = ATTEMPT(install_filter(rule_sets, absent, {.violation = violation, .notify = true}));
-  page->listener.store(listener, std::memory_order_release);
-  return {};
+  return install_filter(rule_sets, absent, {.violation = violation, .listener = &page->listener});
 }
 
 }  // namespace cofferdam::jail
