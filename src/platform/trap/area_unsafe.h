@@ -42,6 +42,10 @@ class Area {
   std::atomic_ref<uint32_t> turn() const {
     return std::atomic_ref<uint32_t>(reinterpret_cast<stub::Control*>(base_)->turn);
   }
+  // A word that other sentry threads look at while this one or the guest changes it.
+  std::atomic_ref<uint64_t> shared_word(uint64_t stub::Control::* word) const {
+    return std::atomic_ref<uint64_t>(reinterpret_cast<stub::Control*>(base_)->*word);
+  }
   uint32_t* turn_word() const { return &reinterpret_cast<stub::Control*>(base_)->turn; }
   std::byte* at(uint64_t offset) const { return base_ + offset; }
   std::span<std::byte> bounce() const { return {base_ + stub::bounce, stub::bounce_size}; }

@@ -369,8 +369,8 @@ void TrapContext::set_native_state(NativeState const& state, bool may_change) {
   auto& c = area_->control();
   if (state != native_state_) {
     native_state_ = state;
-    c.blocked_signals = state.blocked_signals;
-    c.robust_list = state.robust_list;
+    area_->shared_word(&stub::Control::blocked_signals).store(state.blocked_signals, std::memory_order_relaxed);
+    area_->shared_word(&stub::Control::robust_list).store(state.robust_list, std::memory_order_relaxed);
   }
   bool const may_discard = answers_natively_ && !process().discarding_is_restricted.load(std::memory_order_relaxed);
   uint32_t const calls = (may_change ? stub::native_state : 0u) | (may_discard ? stub::native_discard : 0u);
@@ -386,8 +386,8 @@ std::optional<Context::NativeState> TrapContext::changed_native_state() {
 }
 
 std::optional<Context::NativeState> TrapContext::current_native_state() {
-  auto& c = area_->control();
-  return NativeState{c.blocked_signals, c.robust_list};
+  return NativeState{area_->shared_word(&stub::Control::blocked_signals).load(std::memory_order_relaxed),
+                     area_->shared_word(&stub::Control::robust_list).load(std::memory_order_relaxed)};
 }
 
 // A thread that sleeps until the sentry has done its call, or has not yet noticed that it is done, is not asleep to
