@@ -244,7 +244,7 @@ void TcpEndpoint::begin_connection(Path const& path, SeqNum iss) {
   advertised_mss_ = std::min<uint32_t>({link, four ? loopback_mss_v4 : loopback_mss_v6, 65535u});
   if (options_.max_segment != 0) advertised_mss_ = std::min<uint32_t>(advertised_mss_, options_.max_segment);
   rcv_mss_ = std::min(advertised_mss_, 536u);
-  quick_acks_ = path.local ? 0 : 16;
+  quick_acks_ = path.local || !options_.quick_ack ? 0 : quick_acks_at_start;
   read_mark_ = last_received_ = stack_.now();
   read_since_ = 0;
   rcv_space_ = 0;

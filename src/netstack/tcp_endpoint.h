@@ -58,6 +58,7 @@ struct TcpInfo {
 };
 
 inline constexpr Time maximum_rto = 120 * second;
+inline constexpr unsigned quick_acks_at_start = 16;  // segments acknowledged at once, for the sender's window to grow
 
 class TcpEndpoint final : public TcpReceiver {
  public:
@@ -100,6 +101,8 @@ class TcpEndpoint final : public TcpReceiver {
   template <class F>
   void change_options(F&& f);  // f(TcpOptionsSet&); acts on what changed
   TcpOptionsSet options() const;
+  // TCP_QUICKACK (tcp(7)): acknowledge the next segments, and what waits, at once; or as late as is allowed.
+  void set_quick_ack(bool);
   void set_buffer_sizes(std::optional<size_t> send, std::optional<size_t> receive);
   std::pair<size_t, size_t> buffer_sizes() const;
   std::atomic<bool> v6_only{false};

@@ -144,6 +144,15 @@ void TcpEndpoint::schedule_ack(bool now) {
   ack_at_ = std::min(ack_at_, stack_.now() + delayed_ack);
 }
 
+void TcpEndpoint::set_quick_ack(bool on) {
+  Stack::Visit visit(stack_);
+  Locked lock(*this);
+  options_.quick_ack = on;
+  quick_acks_ = on ? quick_acks_at_start : 0;
+  if (on && ack_at_ != never) send_ack();
+  rearm();
+}
+
 // Sends bytes of the buffer, with a FIN when `flags` says so.
 void TcpEndpoint::transmit(SeqNum sequence, size_t offset, size_t length, uint8_t flags) {
   TcpHeader h;

@@ -465,6 +465,16 @@ TEST_F(Tcp, delayed_ack_waits_for_a_second_segment_or_40_ms) {
   host.advance(45 * millisecond);
   expect(seg("A", 1, 2101));
 }
+TEST_F(Tcp, quick_ack_answers_what_waits_and_what_comes) {
+  auto c = accepted({.mss = 100});
+  c->set_quick_ack(false);
+  inject(seg("PA", 1, 1, std::string(100, 'x')));
+  expect_quiet();
+  c->set_quick_ack(true);
+  expect(seg("A", 1, 101));
+  inject(seg("PA", 101, 1, std::string(100, 'x')));
+  expect(seg("A", 1, 201));
+}
 TEST_F(Tcp, data_carries_the_acknowledgment) {
   auto c = accepted({.mss = 100});
   for (int i = 0; i < 20; ++i) inject(seg("PA", 1 + static_cast<uint32_t>(i) * 100, 1, std::string(100, 'x')));

@@ -18,8 +18,7 @@ constexpr int timeout_old_receive = 20, timeout_old_send = 21, timeout_new_recei
 constexpr uint64_t flag_options_mask =
     uint64_t{1} << SO_DEBUG | uint64_t{1} << SO_REUSEADDR | uint64_t{1} << SO_DONTROUTE | uint64_t{1} << SO_BROADCAST |
     uint64_t{1} << SO_KEEPALIVE | uint64_t{1} << SO_OOBINLINE | uint64_t{1} << SO_REUSEPORT |
-    uint64_t{1} << SO_TIMESTAMP | uint64_t{1} << SO_PASSSEC | uint64_t{1} << SO_TIMESTAMPNS |
-    uint64_t{1} << SO_RXQ_OVFL | uint64_t{1} << SO_PEEK_OFF;
+    uint64_t{1} << SO_TIMESTAMP | uint64_t{1} << SO_PASSSEC | uint64_t{1} << SO_TIMESTAMPNS;
 bool is_flag_option(int name) { return name >= 0 && name < 64 && (flag_options_mask >> name) & 1; }
 
 template <class T>

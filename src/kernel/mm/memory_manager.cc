@@ -132,7 +132,8 @@ Result<uint64_t> MemoryManager::map(Task& task, platform::Context& context, Mmap
     if (shared && (v.protection & PROT_WRITE) && !target.may_write) return fail(Errno::Perm);
     v.may_write = !shared || (file->writable() && target.may_write);
     v.may_exec = target.may_exec;
-    v.file = target.keep_file ? std::move(target.keep_file) : request.file;
+    v.file = request.file;
+    if (target.keep_file) v.file = std::move(target.keep_file);
     v.memory = std::move(target.fd);
     v.backing = std::move(target.backing);
     v.file_offset = request.offset;
@@ -304,7 +305,7 @@ Result<uint64_t> MemoryManager::find_room(uint64_t length, uint64_t alignment) c
 
 Result<void> MemoryManager::seal(Task&, uint64_t address, uint64_t length) { return map_->seal(address, length); }
 
-Result<void> MemoryManager::set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string name) {
+Result<void> MemoryManager::set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string const& name) {
   return map_->set_name(address, length, name);
 }
 

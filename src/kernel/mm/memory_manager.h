@@ -100,7 +100,7 @@ class MemoryManager : public RefCounted {
                               std::string name);
   Result<void> seal(Task&, uint64_t address, uint64_t length);  // mseal(2)
   // prctl PR_SET_VMA_ANON_NAME; an empty name removes it. EBADF for file mappings, ENOMEM for holes.
-  Result<void> set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string name);
+  Result<void> set_anonymous_name(Task&, uint64_t address, uint64_t length, std::string const& name);
 
   struct Layout {  // PR_SET_MM, /proc/PID/stat
     uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, break_start = 0, break_end = 0,

@@ -21,7 +21,7 @@ struct CloneArguments {
 Result<int32_t> clone_task(Task&, CloneArguments const&);
 
 // Replaces the calling task's program. On success the registers have been replaced.
-Result<void> execute(Task&, Ref<File> executable, std::string path, std::vector<std::string> arguments,
+Result<void> execute(Task&, Ref<File> const& executable, std::string path, std::vector<std::string> arguments,
                      std::vector<std::string> environment);
 
 }  // namespace cofferdam::kernel

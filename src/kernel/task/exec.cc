@@ -85,7 +85,7 @@ void reset_process(Task& task) {
 
 }  // namespace
 
-Result<void> execute(Task& task, Ref<File> executable, std::string path, std::vector<std::string> arguments,
+Result<void> execute(Task& task, Ref<File> const& executable, std::string path, std::vector<std::string> arguments,
                      std::vector<std::string> environment) {
   auto attributes = TRY(executable->attributes());
   bool nosuid = executable->path().mount && executable->path().mount->nosuid();

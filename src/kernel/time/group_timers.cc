@@ -74,6 +74,7 @@ void sample(std::weak_ptr<GroupTimers> const& weak) {
   }
   GroupUsage usage = usage_of(*group);
   std::vector<Nanoseconds> times;
+  times.reserve(clocks.size());
   for (auto const& [id, clock] : clocks) times.push_back(clock.now());
   ProcessLocked lock(timers->kernel);
   if (!timers->group) return;

@@ -8,7 +8,7 @@ std::string root_in_file_system(Vfs& vfs, Mount const& mount) {
   ReadLock lock(vfs.state().dentries.lock());
   std::string text;
   for (Dentry const* d = mount.root().get(); d->parent() != nullptr && text.size() < max_path_length; d = d->parent())
-    text = "/" + d->name() + text;
+    text.insert(0, d->name()).insert(0, 1, '/');
   return text.empty() ? "/" : text;
 }
 

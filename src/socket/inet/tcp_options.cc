@@ -178,7 +178,8 @@ Result<void> TcpSocket::set_tcp_option(int name, std::span<std::byte const> byte
         o.window_clamp = value == 0 ? 0 : std::max<uint32_t>(static_cast<uint32_t>(value), 1152);
       });
     case TCP_QUICKACK:
-      return change([&](TcpOptionsSet& o) { o.quick_ack = value != 0; });
+      endpoint_->set_quick_ack(value != 0);
+      return {};
     case TCP_USER_TIMEOUT:
       if (value < 0) return fail(Errno::Inval);
       return change([&](TcpOptionsSet& o) { o.user_timeout = value * netstack::millisecond; });
