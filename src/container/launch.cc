@@ -207,7 +207,7 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
   jail::SandboxProcess process = ATTEMPT(jail::fork_into_namespaces());
   if (process.pid == 0) {
     config.spec = std::move(o.spec);
-    sentry::run_sandbox(std::move(config), std::move(d), requests);
+    sentry::run_sandbox(config, std::move(d), requests);
   }
   pid_ = state_.pid = process.pid;
   pidfd_ = std::move(process.pidfd);

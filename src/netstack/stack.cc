@@ -80,6 +80,7 @@ Interface* Stack::interface(std::string_view name) const {
 std::vector<Interface*> Stack::interfaces() const {
   std::vector<Interface*> all;
   ReadLock lock(interfaces_mutex_);
+  all.reserve(interfaces_.size());
   for (auto const& i : interfaces_) all.push_back(i.get());
   return all;
 }

@@ -2,10 +2,10 @@
 
 namespace cofferdam::netstack {
 
-bool TcpDemux::insert(FourTuple const& t, Ref<TcpReceiver> r) {
+bool TcpDemux::insert(FourTuple const& t, Ref<TcpReceiver> const& r) {
   auto& shard = shard_of(t);
   MutexLock lock(shard.mutex);
-  return shard.table.try_emplace(t, std::move(r)).second;
+  return shard.table.try_emplace(t, r).second;
 }
 
 bool TcpDemux::replace(FourTuple const& t, TcpReceiver const& old, Ref<TcpReceiver> by) {

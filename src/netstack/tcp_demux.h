@@ -38,7 +38,7 @@ class TcpReceiver : public Timed {
 
 class TcpDemux {
  public:
-  bool insert(FourTuple const&, Ref<TcpReceiver>);  // false: there is one
+  bool insert(FourTuple const&, Ref<TcpReceiver> const&);  // false: there is one
   // Puts `by` in the place of `old`; false when that is not there.
   bool replace(FourTuple const&, TcpReceiver const& old, Ref<TcpReceiver> by);
   bool remove(FourTuple const&, TcpReceiver const&);

@@ -441,14 +441,15 @@ void TcpEndpoint::queue_out_of_order(TcpSegment& s) {
   if (start < g.start) {
     Chain all;
     s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { all.append(v); });
-    all.for_range(0, distance(start, g.start), [&](View v) NO_THREAD_SAFETY_ANALYSIS { merged.append(std::move(v)); });
+    all.for_range(0, distance(start, g.start),
+                  [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { merged.append(std::move(v)); });
     out_of_order_bytes_ += merged.size();
     merged.append(std::move(g.data));
     g.data = std::move(merged);
     if (end > g.end) {
       size_t from = distance(start, g.end);
       size_t before = g.data.size();
-      all.for_range(from, s.length - from, [&](View v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
+      all.for_range(from, s.length - from, [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
       out_of_order_bytes_ += g.data.size() - before;
     }
     g.start = start;

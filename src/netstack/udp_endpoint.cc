@@ -172,7 +172,7 @@ void UdpEndpoint::deliver(IpInfo const& info, UdpHeader const& h, Packet& p) {
       return;
     }
     Datagram d;
-    p.for_each([&](View v) { d.payload.append_or_copy(v); });
+    p.for_each([&](View const& v) { d.payload.append_or_copy(v); });
     d.source = {info.source, h.source, info.source.is_link_local() ? info.interface->index() : 0};
     d.destination = {info.destination, h.destination, 0};
     d.interface = info.interface->index();

@@ -1,7 +1,7 @@
 #include "oci/names.h"
 
+#include <ctype.h>
 #include <sched.h>
-#include <strings.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -77,7 +77,9 @@ constexpr Named namespace_names[] = {
     {"cgroup", static_cast<int>(NamespaceType::Cgroup)}, {"time", static_cast<int>(NamespaceType::Time)}};
 
 bool same_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+  return std::ranges::equal(a, b, [](char x, char y) {
+    return ::tolower(static_cast<unsigned char>(x)) == ::tolower(static_cast<unsigned char>(y));
+  });
 }
 
 }  // namespace

@@ -85,6 +85,7 @@ void make_mount_points(Config const& config, std::vector<gofer::MountRequest> co
 
 Outcome<> enter_clocks(oci::Linux const& linux_config) {
   std::vector<jail::ClockOffset> offsets;
+  offsets.reserve(linux_config.time_offsets.size());
   for (auto& o : linux_config.time_offsets) offsets.push_back({o.clock, o.seconds, o.nanoseconds});
   return jail::enter_time_namespace(offsets);
 }
@@ -125,7 +126,7 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
 
 }  // namespace
 
-void run_sandbox(Config config, Descriptors d, std::vector<gofer::MountRequest> const& mounts) {
+void run_sandbox(Config const& config, Descriptors d, std::vector<gofer::MountRequest> const& mounts) {
   ::setsid();
   ::prctl(PR_SET_NAME, "cofferdam-sentry", 0, 0, 0);
   close_others(d);

@@ -11,6 +11,7 @@ namespace cofferdam::sentry {
 // The life of the sandbox process, from the fork to its end. `mounts`: the root, then the bind mounts. Exits with the
 // status of the container's init: its exit code, or 128 + the signal that ended it; 1 when the sandbox could not be
 // started.
-[[noreturn]] void run_sandbox(Config config, Descriptors descriptors, std::vector<gofer::MountRequest> const& mounts);
+[[noreturn]] void run_sandbox(Config const& config, Descriptors descriptors,
+                              std::vector<gofer::MountRequest> const& mounts);
 
 }  // namespace cofferdam::sentry

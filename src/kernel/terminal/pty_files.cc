@@ -13,13 +13,13 @@
 namespace cofferdam::kernel {
 namespace {
 
-constexpr size_t chunk_size = 4096;
+constexpr size_t transfer_size = 4096;
 constexpr int kept_flags = ~(O_NOCTTY | O_TRUNC | O_CREAT | O_EXCL);
 
 // Moves a source's bytes by `give` (how many were taken) and waits on the queue for room. `dead`: EIO.
 template <class Give, class Dead>
 Result<size_t> write_all(Task& task, IoSource& source, IoOptions options, WaitQueue& queue, Give give, Dead dead) {
-  std::array<std::byte, chunk_size> chunk;
+  std::array<std::byte, transfer_size> chunk;
   size_t total = 0;
   auto result = [&](Errno e) { return total ? Result<size_t>(total) : Result<size_t>(fail(e)); };
   while (source.remaining() != 0) {
@@ -55,7 +55,7 @@ PtyMasterFile::~PtyMasterFile() { pty_->master_closed(); }
 
 Result<size_t> PtyMasterFile::read(Task& task, IoSink& sink, uint64_t, IoOptions options) {
   if (sink.remaining() == 0) return size_t{0};
-  std::array<std::byte, chunk_size> chunk;
+  std::array<std::byte, transfer_size> chunk;
   size_t prefix = 0;
   bool closed = false;
   auto take = [&]() -> size_t {
@@ -126,7 +126,7 @@ PtySlaveFile::ReadRule PtySlaveFile::read_rule() const {
 }
 
 Result<size_t> PtySlaveFile::read_some(IoSink& sink, bool& end_of_file) {
-  std::array<std::byte, chunk_size> chunk;
+  std::array<std::byte, transfer_size> chunk;
   size_t const n = pty_->take_input(std::span(chunk).first(std::min(chunk.size(), sink.remaining())), end_of_file);
   if (n == 0) return size_t{0};
   return sink.put(std::span<std::byte const>(chunk).first(n));

@@ -177,7 +177,8 @@ void PatchSpace::write_thunk(PatchSite const& site) {
   put(&trampoline, 4);
   put("\x0f\x05", 2);
   put(site.original.data() + site.window.before + 2, site.window.after);
-  put("\xff\x25\0\0\0\0", 6);
+  constexpr char jump_to_what_follows[] = {'\xff', '\x25', 0, 0, 0, 0};
+  put(jump_to_what_follows, sizeof jump_to_what_follows);
   put(&end, 8);
   uint64_t const offset = site.thunk - stub::thunks_address;
   std::memcpy(file_->segment(segment_) + stub::jump_table_size + offset, code.data(), code.size());
@@ -201,6 +202,7 @@ std::optional<PatchSite> PatchSpace::of_thunk(uint64_t address) {
 std::vector<PatchSite> PatchSpace::sites() {
   MutexLock lock(mutex_);
   std::vector<PatchSite> all;
+  all.reserve(by_slot_.size());
   for (auto const& [slot, site] : by_slot_) all.push_back(site);
   return all;
 }
