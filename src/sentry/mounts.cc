@@ -88,7 +88,7 @@ class TreeBuilder {
   Result<Ref<FileSystem>> overlay_over(Ref<FileSystem> lower) {
     auto a = TRY(lower->root()->attributes());
     auto upper = TRY(fs::tmpfs::create(kernel_, {.mode = a.mode & 07777, .uid = a.uid, .gid = a.gid}));
-    return fs::overlay::create(kernel_.vfs(), {.upper = std::move(upper), .lowers = {std::move(lower)}});
+    return fs::overlay::create(kernel_.vfs(), {.upper = upper->root(), .lowers = {lower->root()}});
   }
 
   Outcome<> mount_bind(oci::Mount const& m, gofer::DonatedMount& donated) {
@@ -191,6 +191,7 @@ void register_modules(Kernel& kernel) {
   kernel.register_file_system(fs::sys::file_system_type());
   kernel.register_file_system(fs::tmpfs::file_system_type());
   kernel.register_file_system(fs::devpts::file_system_type());
+  kernel.register_file_system(fs::overlay::file_system_type());
   dev::register_memory_devices(kernel);
   dev::register_terminal_devices(kernel);
   kernel.vfs().set_fifo_opener(kernel::open_fifo);

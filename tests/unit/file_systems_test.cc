@@ -66,7 +66,7 @@ class FileSystemTest : public ::testing::TestWithParam<std::string> {
     if (GetParam() == "shared") return host_root(false);
     prepare_lower();
     auto upper = *fs::tmpfs::create(*kernel_, {.mode = 0755});
-    return *fs::overlay::create(kernel_->vfs(), {.upper = upper, .lowers = {host_root(true)}});
+    return *fs::overlay::create(kernel_->vfs(), {.upper = upper->root(), .lowers = {host_root(true)->root()}});
   }
 
   virtual void prepare_lower() {}

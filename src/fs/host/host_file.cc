@@ -217,6 +217,13 @@ Result<size_t> HostInode::read_data(std::span<std::byte> to, uint64_t offset) {
   return cofferdam::host::read_at(fd->get(), to, offset);
 }
 
+Result<size_t> HostInode::write_data(std::span<std::byte const> from, uint64_t offset) {
+  auto fd = TRY(data_fd(true));
+  size_t n = TRY(cofferdam::host::write_at(fd->get(), from, offset));
+  note_size(offset + n);
+  return n;
+}
+
 Result<Ref<SharedFd>> HostInode::open_directory() {
   auto directory = TRY(directory_fd());
   return make_ref<SharedFd>(

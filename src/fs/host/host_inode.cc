@@ -353,6 +353,13 @@ Result<void> HostInode::set_attributes(AttributeChange const& change, Task&) {
   return done;
 }
 
+Result<void> HostInode::set_times(timespec accessed, timespec modified) {
+  timespec const times[2] = {accessed, modified};
+  TRY(at_place([&](int fd, std::string_view name) { return cofferdam::host::change_times_at(fd, name, times); }));
+  note_change();
+  return {};
+}
+
 // ---- names
 
 Result<Ref<Inode>> HostInode::lookup(std::string_view name) {

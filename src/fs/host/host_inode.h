@@ -108,7 +108,7 @@ class HostFileSystem final : public FileSystem {
   Mutex kept_mutex_;
   Kept<KeptFd> fds_ GUARDED_BY(kept_mutex_){max_kept_fds};
   Kept<Ref<Listing>> listings_ GUARDED_BY(kept_mutex_){max_kept_listings};
-  std::array<Mutex, 16> append_locks_;                                                    // by inode number
+  std::array<Mutex, 16> append_locks_;  // by inode number
   Mutex fd_mutex_;
   std::list<HostInode*> kept_ GUARDED_BY(fd_mutex_);  // most recently used first
 };
@@ -138,6 +138,8 @@ class HostInode final : public Inode {
   Result<void> remove_xattr(std::string_view) override;
   Result<std::vector<std::string>> list_xattr() override;
   Result<size_t> read_data(std::span<std::byte>, uint64_t offset) override;
+  Result<size_t> write_data(std::span<std::byte const>, uint64_t offset) override;
+  Result<void> set_times(timespec accessed, timespec modified) override;
   Result<std::vector<DirectoryEntry>> list_entries() override;
   bool revalidate() override;
   Ref<kernel::OutsideLocks> outside_locks() override;

@@ -69,12 +69,14 @@ Result<void> OverlayInode::copy_up_self(bool with_data) {
   if (S_ISREG(type_)) {
     for (auto const& place : at) TRY(place.parent->upper()->link(place.name, *made));
   }
+  for (auto const& place : at) place.parent->upper_changed(place.name);
   publish_upper(std::move(made));
   return {};
 }
 
 Result<void> OverlayInode::copy_up(bool with_data) {
   if (upper() != nullptr) return {};
+  if (!fs_.upper_root()) return fail(Errno::RoFs);
   for (auto const& place : places()) {
     // The directories above that are not in the upper layer yet, topmost last.
     std::vector<Ref<OverlayInode>> chain;

@@ -48,12 +48,68 @@ class OverlayDirectory final : public File {
   bool listed_ GUARDED_BY(mutex_) = false;
 };
 
+// A file of a lower layer, open for reading: after it was copied up, what is read is the copy's. Mappings stay what
+// they were.
+class LowerFile final : public File {
+ public:
+  LowerFile(Path path, int flags, Ref<OverlayInode> inode, Ref<File> lower)
+      : File(std::move(path), flags), inode_(std::move(inode)), lower_(std::move(lower)) {}
+  bool seekable() const override { return true; }
+  Result<size_t> read(Task& task, IoSink& sink, uint64_t offset, IoOptions options) override {
+    return TRY(current(task))->read(task, sink, offset, options);
+  }
+  Result<uint64_t> seek(Task& task, int64_t offset, int whence) override {
+    if (whence != SEEK_DATA && whence != SEEK_HOLE) return File::seek(task, offset, whence);
+    uint64_t const found = TRY(TRY(current(task))->seek(task, offset, whence));
+    MutexLock lock(position_lock);
+    return position = found;
+  }
+  Result<void> sync(Task& task, bool data_only) override { return TRY(current(task))->sync(task, data_only); }
+  Result<uint64_t> ioctl(Task& task, uint32_t request, uint64_t argument) override {
+    return TRY(current(task))->ioctl(task, request, argument);
+  }
+  Result<kernel::MapTarget> map(Task& task, kernel::MapRequest const& request) override {
+    auto target = TRY(TRY(current(task))->map(task, request));
+    target.keep_file = Ref<File>(this);
+    return target;
+  }
+  Ref<host::SharedFd> host_fd() override {
+    File* upper = upper_.load(std::memory_order_acquire);
+    if (upper == nullptr && inode_->is_copied_up()) return {};
+    return upper != nullptr ? upper->host_fd() : lower_->host_fd();
+  }
+
+ private:
+  Result<File*> current(Task& task) {
+    if (File* upper = upper_.load(std::memory_order_acquire)) return upper;
+    if (!inode_->is_copied_up()) return lower_.get();
+    MutexLock lock(mutex_);
+    if (!upper_ref_) upper_ref_ = TRY(inode_->open_upper({.flags = O_RDONLY, .task = task}, path()));
+    upper_.store(upper_ref_.get(), std::memory_order_release);
+    return upper_ref_.get();
+  }
+
+  Ref<OverlayInode> const inode_;
+  Ref<File> const lower_;
+  Mutex mutex_;
+  Ref<File> upper_ref_ GUARDED_BY(mutex_);  // set once
+  std::atomic<File*> upper_{nullptr};
+};
+
 }  // namespace
+
+Result<Ref<File>> OverlayInode::open_upper(OpenRequest const& request, Path const& path) {
+  return upper()->open(request, path);
+}
 
 Result<Ref<File>> OverlayInode::open(OpenRequest const& request, Path const& path) {
   if (S_ISDIR(type_)) return Ref<File>(make_ref<OverlayDirectory>(path, request.flags, Ref<OverlayInode>(this)));
   bool writes = (request.flags & O_ACCMODE) != O_RDONLY || (request.flags & O_TRUNC);
   if (writes) TRY(copy_up(!(request.flags & O_TRUNC)));
+  if (S_ISREG(type_) && !is_copied_up()) {
+    auto lower = TRY(lowers_.front()->open(request, path));
+    return Ref<File>(make_ref<LowerFile>(path, request.flags, Ref<OverlayInode>(this), std::move(lower)));
+  }
   return real().open(request, path);
 }
 

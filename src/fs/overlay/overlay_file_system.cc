@@ -1,39 +1,40 @@
+#include <algorithm>
+
 #include "fs/overlay/overlay_inode.h"
+#include "kernel/vfs/forget.h"
 
 namespace cofferdam::fs::overlay {
 
 Result<Ref<FileSystem>> create(kernel::Vfs& vfs, Options options) {
-  if (options.lowers.empty() || !options.upper) return fail(Errno::Inval);
-  auto fs = make_ref<OverlayFileSystem>(vfs, std::move(options));
-  TRY(fs->initialize());
-  return Ref<FileSystem>(std::move(fs));
+  if (options.lowers.empty()) return fail(Errno::Inval);
+  for (auto const& lower : options.lowers)
+    if (!lower || !S_ISDIR(lower->type())) return fail(Errno::NotDir);
+  if (options.upper && !S_ISDIR(options.upper->type())) return fail(Errno::NotDir);
+  return Ref<FileSystem>(make_ref<OverlayFileSystem>(vfs, std::move(options)));
 }
 
 OverlayFileSystem::OverlayFileSystem(kernel::Vfs& vfs, Options options)
-    : options_(std::move(options)), device_(vfs.allocate_device()) {}
-
-Result<void> OverlayFileSystem::initialize() {
-  upper_root_ = options_.upper->root();
-  for (auto const& lower : options_.lowers) {
-    Ref<Inode> root = lower->root();
-    if (!root || !S_ISDIR(root->type())) return fail(Errno::NotDir);
-    lower_roots_.push_back(std::move(root));
-  }
-  return {};
+    : vfs_(vfs), options_(std::move(options)), device_(vfs.allocate_device()) {
+  for (auto const& lower : options_.lowers)
+    if (auto const* below = dynamic_cast<OverlayFileSystem const*>(&lower->file_system()))
+      depth_ = std::max(depth_, below->depth() + 1);
 }
 
 Ref<Inode> OverlayFileSystem::root() {
-  auto a = lower_roots_.front()->attributes();
+  auto a = options_.lowers.front()->attributes();
   uint64_t number = a ? a->inode : 1;
-  return make_ref<OverlayInode>(*this, upper_root_, lower_roots_, Ref<OverlayInode>(), std::string_view(), number);
+  return make_ref<OverlayInode>(*this, options_.upper, options_.lowers, Ref<OverlayInode>(), std::string_view(),
+                                number);
 }
 
 Result<struct statfs> OverlayFileSystem::statfs() {
-  auto s = TRY(options_.upper->statfs());
+  Inode& first = options_.upper ? *options_.upper : *options_.lowers.front();
+  auto s = TRY(first.file_system().statfs());
   s.f_type = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC
-  // What is free is the upper's; what the lowers hold counts as used.
+  if (!options_.shown.empty()) return s;
+  // A container's root: what is free is the upper's; what the lowers hold counts as used.
   for (auto const& lower : options_.lowers)
-    if (auto l = lower->statfs(); l && s.f_bsize > 0) {
+    if (auto l = lower->file_system().statfs(); l && s.f_bsize > 0) {
       auto const block = static_cast<uint64_t>(l->f_frsize != 0 ? l->f_frsize : l->f_bsize);
       s.f_blocks += (l->f_blocks - l->f_bfree) * block / static_cast<uint64_t>(s.f_bsize);
       s.f_files += l->f_files - l->f_ffree;
@@ -41,13 +42,17 @@ Result<struct statfs> OverlayFileSystem::statfs() {
   return s;
 }
 
+void OverlayFileSystem::upper_changed(std::vector<std::string> const& names) {
+  kernel::forget_cached(vfs_, options_.upper_place.dentry, names);
+}
+
 // The first lower layer's numbers stay; others get high bits of their layer, so that no two files share one.
 uint64_t OverlayFileSystem::number_of(Inode& layer_inode, uint64_t number) const {
   constexpr int layer_shift = 48;
   FileSystem const* fs = &layer_inode.file_system();
-  if (fs == options_.upper.get()) return number | (uint64_t{1} << layer_shift);
+  if (options_.upper && fs == &options_.upper->file_system()) return number | (uint64_t{1} << layer_shift);
   for (size_t i = 0; i < options_.lowers.size(); ++i)
-    if (options_.lowers[i].get() == fs) return i == 0 ? number : number | ((i + 1) << layer_shift);
+    if (&options_.lowers[i]->file_system() == fs) return i == 0 ? number : number | ((i + 1) << layer_shift);
   return number;
 }
 

@@ -14,18 +14,10 @@
 namespace cofferdam::fs::overlay {
 namespace {
 
-constexpr std::string_view private_prefix = "trusted.overlay.";
-constexpr std::string_view opaque_name = "trusted.overlay.opaque";
-
 bool is_whiteout(Inode& inode) {
   if (!S_ISCHR(inode.type())) return false;
   auto a = inode.attributes();
   return a && a->special_device == 0;
-}
-
-bool is_opaque(Inode& directory) {
-  auto value = directory.get_xattr(opaque_name);
-  return value && *value == "y";
 }
 
 std::vector<Ref<Inode>> directories_only(std::vector<Ref<Inode>> const& inodes) {
@@ -185,18 +177,18 @@ Result<void> OverlayInode::set_attributes(AttributeChange const& change, Task& t
 }
 
 Result<std::string> OverlayInode::get_xattr(std::string_view name) {
-  if (name.starts_with(private_prefix)) return fail(Errno::NoData);
+  if (name.starts_with(fs_.private_prefix())) return fail(Errno::NoData);
   return real().get_xattr(name);
 }
 
 Result<void> OverlayInode::set_xattr(std::string_view name, std::string_view value, int flags) {
-  if (name.starts_with(private_prefix)) return fail(Errno::Perm);
+  if (name.starts_with(fs_.private_prefix())) return fail(Errno::Perm);
   TRY(copy_up());
   return upper()->set_xattr(name, value, flags);
 }
 
 Result<void> OverlayInode::remove_xattr(std::string_view name) {
-  if (name.starts_with(private_prefix)) return fail(Errno::NoData);
+  if (name.starts_with(fs_.private_prefix())) return fail(Errno::NoData);
   TRY(real().get_xattr(name));
   TRY(copy_up());
   return upper()->remove_xattr(name);
@@ -204,11 +196,29 @@ Result<void> OverlayInode::remove_xattr(std::string_view name) {
 
 Result<std::vector<std::string>> OverlayInode::list_xattr() {
   auto names = TRY(real().list_xattr());
-  std::erase_if(names, [](std::string const& n) { return n.starts_with(private_prefix); });
+  std::erase_if(names, [&](std::string const& n) { return n.starts_with(fs_.private_prefix()); });
   return names;
 }
 
 // ---- making names
+
+bool OverlayInode::is_opaque(Inode& directory) const {
+  auto value = directory.get_xattr(fs_.opaque_name());
+  return value && *value == "y";
+}
+
+void OverlayInode::upper_changed(std::string_view name) {
+  if (!fs_.upper_is_shown()) return;
+  std::vector<std::string> names{std::string(name)};
+  for (Ref<OverlayInode> at(this); at;) {
+    auto where = at->places();
+    if (where.empty()) break;
+    names.push_back(std::move(where.front().name));
+    at = std::move(where.front().parent);
+  }
+  std::ranges::reverse(names);
+  fs_.upper_changed(names);
+}
 
 bool OverlayInode::lower_has(std::string_view name) const {
   for (auto const& lower : lowers_) {
@@ -221,15 +231,19 @@ bool OverlayInode::lower_has(std::string_view name) const {
 Result<void> OverlayInode::clear_whiteout(std::string_view name) {
   auto found = upper()->lookup(name);
   if (!found || !is_whiteout(**found)) return {};
-  return upper()->unlink(name, **found);
+  TRY(upper()->unlink(name, **found));
+  upper_changed(name);
+  return {};
 }
 
 Result<void> OverlayInode::make_whiteout(std::string_view name) {
   TRY(upper()->create(name, NewInode{.mode = S_IFCHR, .uid = 0, .gid = 0}));
+  upper_changed(name);
   return {};
 }
 
 Result<Ref<Inode>> OverlayInode::wrap_new(std::string_view name, Ref<Inode> made) {
+  upper_changed(name);
   uint64_t number = fs_.number_of(*made, TRY(made->attributes()).inode);
   return Ref<Inode>(child(std::move(made), {}, name, number, 1));
 }
@@ -238,7 +252,7 @@ Result<Ref<Inode>> OverlayInode::create(std::string_view name, NewInode const& f
   TRY(copy_up());
   TRY(clear_whiteout(name));
   Ref<Inode> made = TRY(upper()->create(name, fresh));
-  if (S_ISDIR(fresh.mode) && !lowers_.empty()) TRY(made->set_xattr(opaque_name, "y", 0));
+  if (S_ISDIR(fresh.mode) && !lowers_.empty()) TRY(made->set_xattr(fs_.opaque_name(), "y", 0));
   return wrap_new(name, std::move(made));
 }
 
@@ -263,6 +277,7 @@ Result<void> OverlayInode::link(std::string_view name, Inode& target) {
   TRY(inode->copy_up());
   TRY(clear_whiteout(name));
   TRY(upper()->link(name, *inode->upper()));
+  upper_changed(name);
   fs_.note_living(inode->upper(), *inode);
   return {};
 }
@@ -275,6 +290,7 @@ Result<void> OverlayInode::unlink(std::string_view name, Inode&) {
   TRY(copy_up());
   auto found = upper()->lookup(name);
   if (found) TRY(upper()->unlink(name, **found));
+  upper_changed(name);
   if (covers) TRY(make_whiteout(name));
   return {};
 }
@@ -299,6 +315,7 @@ Result<void> OverlayInode::rmdir(std::string_view name, Inode& victim_inode) {
   if (Inode* u = victim->upper()) {
     TRY(victim->clear_whiteouts_inside());
     TRY(upper()->rmdir(name, *u));
+    upper_changed(name);
     fs_.forget_redirect(u);
   }
   if (covers) TRY(make_whiteout(name));
@@ -307,7 +324,7 @@ Result<void> OverlayInode::rmdir(std::string_view name, Inode& victim_inode) {
 
 // ---- rename
 
-Result<void> OverlayInode::make_opaque() { return upper()->set_xattr(opaque_name, "y", 0); }
+Result<void> OverlayInode::make_opaque() { return upper()->set_xattr(fs_.opaque_name(), "y", 0); }
 
 // What is to be renamed stands in the upper layer; a directory takes its lower ones along.
 Result<void> OverlayInode::prepare_move(OverlayInode& moved) {
@@ -324,13 +341,22 @@ Result<void> OverlayInode::rename(std::string_view old_name, Inode& moved_inode,
   auto* moved = dynamic_cast<OverlayInode*>(&moved_inode);
   auto* target = dynamic_cast<OverlayInode*>(target_inode);
   if (to == nullptr || moved == nullptr || &to->fs_ != &fs_) return fail(Errno::XDev);
+  // The lower directories that go along are remembered in memory, which an upper layer of the guest's outlives: as
+  // Linux without redirect_dir.
+  auto stays = [&](OverlayInode const* inode) {
+    return fs_.upper_is_shown() && inode != nullptr && !directories_only(inode->lowers_).empty();
+  };
+  if (stays(moved) || (mode == RenameMode::Exchange && stays(target))) return fail(Errno::XDev);
   bool covers = lower_has(old_name);
   TRY(copy_up());
   TRY(to->copy_up());
   if (mode == RenameMode::Exchange) {
     TRY(prepare_move(*moved));
     TRY(prepare_move(*target));
-    return upper()->rename(old_name, *moved->upper(), *to->upper(), new_name, target->upper(), mode);
+    TRY(upper()->rename(old_name, *moved->upper(), *to->upper(), new_name, target->upper(), mode));
+    upper_changed(old_name);
+    to->upper_changed(new_name);
+    return {};
   }
   if (target != nullptr && S_ISDIR(target->type_)) {
     if (!TRY(target->list_entries()).empty()) return fail(Errno::NotEmpty);
@@ -341,6 +367,8 @@ Result<void> OverlayInode::rename(std::string_view old_name, Inode& moved_inode,
   Ref<Inode> replaced;
   if (target != nullptr && target->upper() != nullptr) replaced = Ref<Inode>(target->upper());
   TRY(upper()->rename(old_name, *moved->upper(), *to->upper(), new_name, replaced.get(), RenameMode::Replace));
+  upper_changed(old_name);
+  to->upper_changed(new_name);
   if (replaced) fs_.forget_redirect(replaced.get());
   if (covers || mode == RenameMode::Whiteout) TRY(make_whiteout(old_name));
   return {};

@@ -28,16 +28,23 @@ class OverlayInode;
 class OverlayFileSystem final : public FileSystem {
  public:
   OverlayFileSystem(kernel::Vfs&, Options);
-  Result<void> initialize();
   std::string_view type_name() const override { return "overlay"; }
   Result<struct statfs> statfs() override;
   Ref<Inode> root() override;
   uint64_t device() const override { return device_; }
   std::string source() const override { return options_.source; }
+  std::string mount_options() const override { return options_.shown; }
 
   // The inode number that the guest sees for one of a layer.
   uint64_t number_of(Inode& layer_inode, uint64_t number) const;
-  Ref<Inode> const& upper_root() const { return upper_root_; }
+  Ref<Inode> const& upper_root() const { return options_.upper; }
+  // Overlays below overlays: Linux allows two, so that calls stay shallow.
+  bool upper_is_shown() const { return static_cast<bool>(options_.upper_place); }
+  int depth() const { return depth_; }
+  std::string_view private_prefix() const { return options_.user_xattrs ? "user.overlay." : "trusted.overlay."; }
+  std::string opaque_name() const { return std::string(private_prefix()) + "opaque"; }
+  // A name in an upper directory (names from the upper root on) was made, removed or replaced.
+  void upper_changed(std::vector<std::string> const& names);
 
   // Files with several names: one overlay inode for each inode of a layer.
   Ref<OverlayInode> living(Inode const* layer_inode);
@@ -50,10 +57,10 @@ class OverlayFileSystem final : public FileSystem {
   void forget_redirect(Inode const* upper);
 
  private:
+  kernel::Vfs& vfs_;
   Options const options_;
   uint64_t const device_;
-  Ref<Inode> upper_root_;
-  std::vector<Ref<Inode>> lower_roots_;
+  int depth_ = 1;
   Mutex mutex_;
   std::map<Inode const*, OverlayInode*> living_ GUARDED_BY(mutex_);
   std::map<Inode const*, std::pair<Ref<Inode>, std::vector<Ref<Inode>>>> redirects_ GUARDED_BY(mutex_);
@@ -85,7 +92,12 @@ class OverlayInode final : public Inode {
   Result<void> set_xattr(std::string_view, std::string_view, int) override;
   Result<void> remove_xattr(std::string_view) override;
   Result<std::vector<std::string>> list_xattr() override;
+  // Where it is itself a layer.
+  Result<size_t> read_data(std::span<std::byte> to, uint64_t offset) override { return real().read_data(to, offset); }
   Result<std::vector<DirectoryEntry>> list_entries() override;  // merged, with the overlay's numbers
+
+  bool is_copied_up() const { return upper() != nullptr; }
+  Result<Ref<kernel::File>> open_upper(OpenRequest const&, Path const&);  // after it was copied up
 
   uint64_t number() const { return number_; }
   uint64_t parent_number() const;
@@ -119,6 +131,8 @@ class OverlayInode final : public Inode {
   Result<void> clear_whiteouts_inside();
   Result<void> make_opaque();
   Result<void> prepare_move(OverlayInode& moved);
+  bool is_opaque(Inode& directory) const;
+  void upper_changed(std::string_view name);
 
   OverlayFileSystem& fs_;
   std::atomic<Inode*> upper_;  // set once; upper_ref_ holds it
