@@ -14,6 +14,12 @@ namespace {
 
 using Words = std::array<uint64_t, 6>;
 
+template <class A>
+[[gnu::cold]] std::string show_argument(Task& task, uint64_t word) {
+  auto value = SyscallArgument<A>::from(word);
+  return value ? SyscallArgument<A>::show(task, *value) : fmt::format("{:#x}", word);
+}
+
 template <auto Handler>
 struct Glue;
 
@@ -34,26 +40,14 @@ struct Glue<Handler> {
   }
   static Result<uint64_t> invoke(Task& task, Words const& w) { return call(task, w, std::index_sequence_for<A...>{}); }
 
-  template <size_t... I>
-  static std::string show_all([[maybe_unused]] Task& task, [[maybe_unused]] Words const& w, std::index_sequence<I...>) {
-    std::string text;
-    ((
-         text += (I ? ", " : ""), text +=
-                                  [&] {
-                                    auto value = SyscallArgument<A>::from(w[I]);
-                                    return value ? SyscallArgument<A>::show(task, *value) : fmt::format("{:#x}", w[I]);
-                                  }()),
-     ...);
-    return text;
-  }
-  static std::string show(Task& task, Words const& w) { return show_all(task, w, std::index_sequence_for<A...>{}); }
+  static constexpr std::array<ShowArgument, sizeof...(A)> shown = {&show_argument<A>...};
 };
 
 constexpr auto entries = [] {
   std::array<Entry, table_size> t{};
 #define SYSCALL(x86, arm, name, support, note) \
-  t[x86] = {#name, Support::support, note, &Glue<&sys_##name>::invoke, &Glue<&sys_##name>::show};
-#define SYSCALL_NONE(x86, arm, name, note) t[x86] = {#name, Support::none, note, nullptr, nullptr};
+  t[x86] = {#name, Support::support, note, &Glue<&sys_##name>::invoke, Glue<&sys_##name>::shown};
+#define SYSCALL_NONE(x86, arm, name, note) t[x86] = {#name, Support::none, note, nullptr, {}};
 #include "syscalls/syscalls.def"
 #undef SYSCALL
 #undef SYSCALL_NONE
@@ -77,9 +71,11 @@ Result<uint64_t> invoke(Task& task, platform::Syscall const& call) {
 std::string describe(Task& task, platform::Syscall const& call) {
   if (call.number >= table_size || entries[call.number].name.empty()) return fmt::format("syscall_{}()", call.number);
   Entry const& e = entries[call.number];
-  if (e.show == nullptr)
+  if (e.invoke == nullptr)
     return fmt::format("{}({:#x}, {:#x}, {:#x}, …)", e.name, call.args[0], call.args[1], call.args[2]);
-  return fmt::format("{}({})", e.name, e.show(task, call.args));
+  std::string text(e.name);
+  for (size_t i = 0; i < e.shown.size(); ++i) text.append(i == 0 ? "(" : ", ").append(e.shown[i](task, call.args[i]));
+  return text.append(e.shown.empty() ? "()" : ")");
 }
 
 }  // namespace

@@ -15,12 +15,15 @@ namespace cofferdam::syscalls {
 
 enum class Support { full, partial, none };
 
+// The strace text of one argument.
+using ShowArgument = std::string (*)(kernel::Task&, uint64_t);
+
 struct Entry {
   std::string_view name;  // empty: no such number
   Support support = Support::none;
   std::string_view note;
   Result<uint64_t> (*invoke)(kernel::Task&, std::array<uint64_t, 6> const&) = nullptr;  // null: ENOSYS
-  std::string (*show)(kernel::Task&, std::array<uint64_t, 6> const&) = nullptr;
+  std::span<ShowArgument const> shown{};                                                // its arguments
 };
 
 inline constexpr size_t table_size = 512;
