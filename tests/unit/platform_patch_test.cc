@@ -388,6 +388,36 @@ TEST_F(PatchTest, sites_are_patched_under_running_threads) {
   for (auto& c : contexts) EXPECT_EQ(c->registers().rbx, 2999u);
 }
 
+// With r12 set it goes to the call itself, not to the mov before it.
+GUEST_CODE(jump_to_call, R"(
+1:mov $39, %eax
+2:syscall
+  inc %rbx
+  test %r12, %r12
+  jz 1b
+  mov $40, %eax
+  dec %eax
+  jmp 2b
+)")
+
+TEST_F(PatchTest, threads_at_the_call_do_not_see_half_a_patch) {
+  for (int round = 0; round < 25; ++round) {
+    auto p = start_program(jump_to_call());
+    std::vector<std::unique_ptr<Context>> contexts;
+    for (int i = 0; i < 4; ++i) {
+      contexts.push_back(std::move(*p.context->clone_thread()));
+      Registers r = contexts.back()->registers();
+      r.r12 = i == 0 ? 0 : 1;
+      contexts.back()->set_registers(r);
+    }
+    std::vector<std::thread> threads;
+    for (auto& c : contexts) threads.emplace_back([&c, this] { calls(*c, 300, 39); });
+    for (auto& t : threads) t.join();
+    EXPECT_TRUE(is_patched(p, program));
+    for (auto& c : contexts) EXPECT_EQ(c->registers().rbx, 299u);
+  }
+}
+
 TEST(PatchIdioms, windows_that_are_jumped_into_are_refused) {
   // cmp at offset 14; a jump to it from offset 24.
   unsigned char code[64] = {};

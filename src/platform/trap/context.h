@@ -123,6 +123,7 @@ class TrapContext final : public Context {
   bool install(PatchSite const& site);
   bool install_alone(PatchSite const& site);
   void unpatch_all();
+  bool holds(PatchSite const& site, std::span<std::byte const> text);  // does the guest's text read so?
   bool is_patched(PatchSite const& site);
   // A SIGILL or SIGTRAP that a patch caused: true if the guest can run on.
   bool mend_fault(int signal);

@@ -35,12 +35,14 @@ uint64_t TrapContext::to_thunk_rip(uint64_t rip) {
   return rip;
 }
 
-bool TrapContext::is_patched(PatchSite const& site) {
+bool TrapContext::holds(PatchSite const& site, std::span<std::byte const> text) {
   std::array<std::byte, 16> now;
   auto const bytes = std::span(now).first(site.window.size());
   return address_space_->read(site.start, bytes).value_or(0) == bytes.size() &&
-         std::equal(bytes.begin(), bytes.end(), site.patched.begin());
+         std::equal(bytes.begin(), bytes.end(), text.begin());
 }
+
+bool TrapContext::is_patched(PatchSite const& site) { return holds(site, site.patched); }
 
 // Table and thunks of this process, mapped at its first patch.
 bool TrapContext::prepare_patch_space() {
@@ -143,21 +145,26 @@ void TrapContext::unpatch_all() {
 }
 
 // A fault inside a patched window, by a thread that was there when it was patched or that jumped there. The number of
-// the call is in rax by then: the thunk's own syscall instruction makes it.
+// the call is in rax by then: the thunk's own syscall instruction makes it. Whoever is just writing the window, or
+// takes the patch back, is waited for.
 bool TrapContext::mend_fault(int signal) {
   auto& f = frame();
   uint64_t const rip = f.rip;
   auto const site = process().code.space()->containing(rip);
   if (!site) return false;
-  if (signal == SIGTRAP) {
-    // A breakpoint at the first byte of a window that is just being written.
-    if (rip != site->start + 1) return false;
-    MutexLock lock(process().code.patching);
-    if (!is_patched(*site)) return false;
+  MutexLock lock(process().code.patching);
+  // A breakpoint at the first byte of a window that was just being written.
+  bool const at_breakpoint = signal == SIGTRAP && rip == site->start + 1;
+  if (signal == SIGTRAP && !at_breakpoint) return false;
+  if (!is_patched(*site)) {
+    if (!holds(*site, site->original) || (!at_breakpoint && rip != site->call())) return false;
+    if (at_breakpoint) f.rip = site->start;
+    return true;
+  }
+  if (at_breakpoint) {
     f.rip = site->start;
     return true;
   }
-  if (!is_patched(*site)) return false;
   bool const went_past_call =
       site->window.before == 2 && rip == site->call() + 5;  // over the `and` that the syscall became
   if (rip == site->call() || went_past_call) {
