@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/task/task_internal.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/notify.h"
 #include "syscalls/handlers_file.h"
@@ -37,15 +38,17 @@ bool is_directory(File& file) { return file.inode() && S_ISDIR(file.inode()->typ
 
 Result<size_t> read_at(Task& task, File& file, IoSink& sink, uint64_t offset, IoOptions options) {
   if (is_directory(file)) return fail(Errno::IsDir);
-  size_t n = TRY(file.read(task, sink, offset, options));
-  if (n != 0) notify(file, IN_ACCESS);
-  return n;
+  auto done = file.read(task, sink, offset, options);
+  task.implementation().io.add_read(done.value_or(0));
+  if (done.value_or(0) != 0) notify(file, IN_ACCESS);
+  return done;
 }
 
 Result<size_t> write_at(Task& task, File& file, IoSource& source, uint64_t offset, IoOptions options) {
-  size_t n = TRY(file.write(task, source, offset, options));
-  if (n != 0) notify(file, IN_MODIFY);
-  return n;
+  auto done = file.write(task, source, offset, options);
+  task.implementation().io.add_write(done.value_or(0));
+  if (done.value_or(0) != 0) notify(file, IN_MODIFY);
+  return done;
 }
 
 // The first bytes of another source.

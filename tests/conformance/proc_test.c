@@ -307,3 +307,43 @@ CASE(sys_cpu_online_is_readable) {
   EXPECT(read_file("/sys/devices/system/cpu/online", text, sizeof text) > 0);
   EXPECT_EQ(text[0], '0');
 }
+
+static long long io_count(const char* name) {
+  char text[1024], wanted[64];
+  EXPECT(read_file("/proc/self/io", text, sizeof text) > 0);
+  snprintf(wanted, sizeof wanted, "%s: ", name);
+  char* line = strstr(text, wanted);
+  EXPECT(line != NULL);
+  return atoll(line + strlen(wanted));
+}
+
+CASE(io_counts_calls_and_bytes_of_all_threads) {
+  long long read_before = io_count("rchar"), written_before = io_count("wchar"), calls_before = io_count("syscw");
+  int ends[2];
+  char bytes[100] = "";
+  OK(pipe(ends));
+  for (int i = 0; i < 10; i++) {
+    EXPECT_EQ(write(ends[1], bytes, sizeof bytes), 100);
+    EXPECT_EQ(read(ends[0], bytes, sizeof bytes), 100);
+  }
+  EXPECT_EQ(io_count("wchar") - written_before, 1000);
+  EXPECT_EQ(io_count("syscw") - calls_before, 10);
+  EXPECT(io_count("rchar") - read_before >= 1000);
+  EXPECT(io_count("read_bytes") >= 0);
+}
+
+CASE(io_of_another_user_is_eacces) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/io", getpid());
+  EXPECT_EXIT(IN_CHILD({
+                OK(setresuid(65534, 65534, 65534));
+                EXPECT_ERRNO(open(path, O_RDONLY), EACCES);
+              }),
+              0);
+}
+
+CASE(cgroups_begins_with_its_heading) {
+  char text[4096];
+  EXPECT(read_file("/proc/cgroups", text, sizeof text) > 0);
+  EXPECT(strncmp(text, "#subsys_name\thierarchy\tnum_cgroups\tenabled\n", 43) == 0);
+}

@@ -151,6 +151,7 @@ void add_system_files(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
   tree.symlink("mounts", "self/mounts");
   tree.symlink("net", "self/net");
   tree.text("filesystems", 0444, &filesystems);
+  tree.fixed("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
   tree.text("devices", 0444, &devices);
   tree.fixed("partitions", "major minor  #blocks  name\n\n");
   tree.fixed("diskstats", "");

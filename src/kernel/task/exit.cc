@@ -205,6 +205,9 @@ void exit_task(Task& task) {
   own.exiting = true;
   hand_over_group_signals(task, lock);
   if (left) g.left_spaces.push_back(std::move(left));
+  IoCounts const& io = keep->implementation().io;
+  std::atomic<uint64_t> const* const counts[] = {&io.read_bytes, &io.written_bytes, &io.reads, &io.writes};
+  for (size_t i = 0; i < std::size(counts); ++i) g.io_of_ended[i] += counts[i]->load(std::memory_order_relaxed);
   std::erase(g.tasks, keep);
   bool is_leader = g.leader == keep;
   own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);

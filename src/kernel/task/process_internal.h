@@ -57,7 +57,8 @@ struct ThreadGroup::Implementation {
   // wants them, or when too many wait: asking costs host calls, and most exits are never asked about.
   GroupUsage own, waited_children;
   std::vector<Ref<platform::AddressSpace>> left_spaces, left_spaces_of_children;
-  void settle_usage();  // brings own and waited_children up to date
+  void settle_usage();           // brings own and waited_children up to date
+  uint64_t io_of_ended[4] = {};  // of threads that have exited: bytes read and written, reads, writes
   Nanoseconds start_time_ns = 0;
   std::shared_ptr<GroupTimers> timers;
   int oom_score_adj = 0;

@@ -33,6 +33,18 @@ struct SignalStack {
 
 enum class TaskState : char { Running = 'R', Sleeping = 'S', Stopped = 'T', Traced = 't', Zombie = 'Z', Dead = 'X' };
 
+// What read(2), write(2) and their kin have moved (/proc/PID/io). Written by the task's own thread.
+struct IoCounts {
+  std::atomic<uint64_t> read_bytes{0}, written_bytes{0}, reads{0}, writes{0};
+  void add_read(size_t bytes) { add(read_bytes, bytes), add(reads, 1); }
+  void add_write(size_t bytes) { add(written_bytes, bytes), add(writes, 1); }
+
+ private:
+  static void add(std::atomic<uint64_t>& count, uint64_t n) {
+    count.store(count.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+};
+
 struct Task::Implementation {
   // Shared parts, taken by other threads through Task's accessors.
   mutable Mutex shared_mutex;
@@ -80,6 +92,7 @@ struct Task::Implementation {
   int memory_policy = 0;               // set_mempolicy(2)
   uint64_t memory_nodes = 0;
   Nanoseconds start_time_ns = 0;  // host CLOCK_MONOTONIC
+  IoCounts io;
 };
 
 // The task whose run loop this host thread runs.

@@ -76,6 +76,8 @@ constexpr Entry entries[] = {
     {"loginuid", R | 0444, Both, Anybody, &loginuid_text},
     {"sessionid", R | 0444, Both, Anybody, &sessionid_text},
     {"coredump_filter", R | 0444, Both, Anybody, &coredump_filter_text},
+    {"io", R | 0400, Process, Inspector, &io_text},
+    {"io", R | 0400, Thread, Inspector, &thread_io_text},
     {"uid_map", R | 0444, Both, Anybody, &uid_map_text},
     {"gid_map", R | 0444, Both, Anybody, &gid_map_text},
     {"projid_map", R | 0444, Both, Anybody, &project_id_map_text},

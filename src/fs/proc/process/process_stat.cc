@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <span>
+
 #include <fmt/core.h>
 
 #include "fs/proc/process/process_facts.h"
@@ -5,6 +8,8 @@
 #include "fs/proc/process/target.h"
 #include "kernel/kernel.h"
 #include "kernel/mm/maps_text.h"
+#include "kernel/task/process_internal.h"
+#include "kernel/task/task_internal.h"
 
 namespace cofferdam::fs::proc {
 
@@ -105,6 +110,40 @@ Result<std::string> sched_text(Task&, Task& target) {
   row("policy", static_cast<uint64_t>(f.policy));
   row("prio", static_cast<uint64_t>(120 + f.nice));
   return text;
+}
+
+namespace {
+
+// What storage was read and written is between the host and its page cache.
+std::string io_lines(std::span<uint64_t const, 4> counts) {
+  return fmt::format(
+      "rchar: {}\nwchar: {}\nsyscr: {}\nsyscw: {}\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+      counts[0], counts[1], counts[2], counts[3]);
+}
+
+void add_counts(Task& task, std::span<uint64_t, 4> to) {
+  IoCounts const& io = task.implementation().io;
+  to[0] += io.read_bytes.load(std::memory_order_relaxed);
+  to[1] += io.written_bytes.load(std::memory_order_relaxed);
+  to[2] += io.reads.load(std::memory_order_relaxed);
+  to[3] += io.writes.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+Result<std::string> io_text(Task&, Task& target) {
+  uint64_t counts[4] = {};
+  ThreadGroup& group = target.thread_group();
+  ProcessLocked lock(target.kernel());
+  std::ranges::copy(group.implementation().io_of_ended, counts);
+  for (auto const& task : group.tasks(lock)) add_counts(*task, counts);
+  return io_lines(counts);
+}
+
+Result<std::string> thread_io_text(Task&, Task& target) {
+  uint64_t counts[4] = {};
+  add_counts(target, counts);
+  return io_lines(counts);
 }
 
 }  // namespace cofferdam::fs::proc

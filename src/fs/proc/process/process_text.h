@@ -16,6 +16,8 @@ Result<std::string> thread_stat_text(Task& reader, Task& target);
 Result<std::string> statm_of(Task& reader, Task& target);
 Result<std::string> schedstat_text(Task& reader, Task& target);
 Result<std::string> sched_text(Task& reader, Task& target);
+Result<std::string> io_text(Task& reader, Task& target);
+Result<std::string> thread_io_text(Task& reader, Task& target);
 
 // process_status.cc
 Result<std::string> status_text(Task& reader, Task& target);
