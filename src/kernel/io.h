@@ -26,6 +26,9 @@ class IoSink {
   // Appends up to n bytes read from a host file at `offset` (-1: at its own position), with as few copies as may be.
   // May read less than n; 0 at end of file. Host errnos pass through.
   virtual Result<size_t> put_from_host(int host_fd, size_t n, int64_t offset) = 0;
+  // Appends bytes of a mapped host file, which may end before the mapping does: only the host's kernel touches them.
+  // As put, but 0 where this sink has no such way, or could store nothing.
+  virtual size_t put_view(std::span<std::byte const>) { return 0; }
 };
 
 // The source of a write.

@@ -66,6 +66,13 @@ Ref<HostInode> HostFileSystem::inode_for(struct ::statx const& s, Ref<HostInode>
   return fresh;
 }
 
+Ref<CountedView> HostFileSystem::make_view() {
+  constexpr uint32_t enough = 64;
+  if (views_.fetch_add(1) < enough) return make_ref<CountedView>(views_);
+  views_.fetch_sub(1);
+  return {};
+}
+
 void HostFileSystem::note_multiple_names(HostInode& inode) {
   MutexLock lock(mutex_);
   inode.known_to_.fetch_or(HostInode::has_several_names);

@@ -14,6 +14,7 @@
 #include "base/small_mutex.h"
 #include "fs/host/host_file_system.h"
 #include "fs/host/kept.h"
+#include "host/file_view.h"
 #include "host/files.h"
 #include "kernel/vfs/inode.h"
 
@@ -36,6 +37,14 @@ struct Listing final : RefCounted {
   Listing(std::unique_ptr<std::byte[]> bytes, size_t n) : records(std::move(bytes)), size(n) {}
   std::unique_ptr<std::byte[]> const records;
   size_t const size;
+};
+
+// One of the few views that a file system's open files may have: page tables cost memory.
+struct CountedView final : RefCounted {
+  explicit CountedView(std::atomic<uint32_t>& views) : count(views) {}
+  ~CountedView() override { count.fetch_sub(1); }
+  std::atomic<uint32_t>& count;
+  cofferdam::host::FileView view;
 };
 
 // A device of the host below the mount, and what the guest knows it as.
@@ -82,6 +91,9 @@ class HostFileSystem final : public FileSystem {
   // Held over an append: the end is asked for and written to at once.
   Mutex& append_lock(HostInode const&);
 
+  // For an open file of large reads, which holds the file system; null when there are enough.
+  Ref<CountedView> make_view();
+
   void note_multiple_names(HostInode&);
   // The inode dies.
   void forget(HostInode&);
@@ -101,6 +113,7 @@ class HostFileSystem final : public FileSystem {
   Ref<SharedFd> root_fd_;
   struct ::statx root_stat_{};
   std::atomic<uint64_t> changes_{0};
+  std::atomic<uint32_t> views_{0};
   std::array<Mutex, 16> reading_;
   Mutex mutex_;
   std::list<Device> devices_ GUARDED_BY(mutex_);

@@ -186,6 +186,7 @@ class UserSink final : public IoSink {
   Result<size_t> put(std::span<std::byte const>) override;
   Result<size_t> put_zeros(size_t) override;
   Result<size_t> put_from_host(int host_fd, size_t n, int64_t offset) override;
+  size_t put_view(std::span<std::byte const>) override;
 
  private:
   Task& task_;

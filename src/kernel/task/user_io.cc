@@ -1,6 +1,7 @@
 // UserSink and UserSource: guest buffers as the two ends of file I/O.
 #include <algorithm>
 
+#include "kernel/mm/memory_manager.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::kernel {
@@ -76,6 +77,20 @@ Result<size_t> UserSink::put_from_host(int host_fd, size_t n, int64_t offset) {
     advance(current_, rest_, index_, *r);
     done += *r;
     if (*r < part) break;
+  }
+  return done;
+}
+
+size_t UserSink::put_view(std::span<std::byte const> from) {
+  size_t done = 0;
+  while (done < from.size()) {
+    advance(current_, rest_, index_, 0);
+    size_t const n = std::min<uint64_t>(current_.length, from.size() - done);
+    if (n == 0) break;
+    size_t const part = task_.mm()->address_space().write(current_.address.value, from.subspan(done, n)).value_or(0);
+    advance(current_, rest_, index_, part);
+    done += part;
+    if (part < n) break;
   }
   return done;
 }

@@ -53,11 +53,13 @@ DentryCache::DentryCache(size_t limit) : limit_(limit), buckets_(first_buckets) 
 DentryCache::~DentryCache() {
   std::vector<Ref<Dentry>> dropped;
   WriteLock lock(lock_);
-  while (hand_ != nullptr) {
-    Dentry* d = hand_;
-    unlink(*d);
-    dropped.push_back(Ref<Dentry>::adopt(d));
+  for (Dentry* bucket : buckets_) {
+    for (Dentry* d = bucket; d != nullptr; d = d->hash_next_) {
+      d->hashed_ = false;
+      dropped.push_back(Ref<Dentry>::adopt(d));
+    }
   }
+  buckets_.clear();
 }
 
 uint32_t DentryCache::hash(Dentry const* parent, std::string_view name) {
@@ -79,14 +81,6 @@ void DentryCache::link(Dentry& d) {
   Dentry*& bucket = buckets_[d.hash_ & (buckets_.size() - 1)];
   d.hash_next_ = std::exchange(bucket, &d);
   d.hashed_ = true;
-  if (hand_ == nullptr) {
-    hand_ = d.clock_next_ = d.clock_previous_ = &d;
-  } else {  // behind the hand: looked at last
-    d.clock_next_ = hand_;
-    d.clock_previous_ = hand_->clock_previous_;
-    d.clock_previous_->clock_next_ = &d;
-    hand_->clock_previous_ = &d;
-  }
   if (++count_ > buckets_.size()) grow();
 }
 
@@ -95,10 +89,6 @@ void DentryCache::unlink(Dentry& d) {
   while (*at != &d) at = &(*at)->hash_next_;
   *at = std::exchange(d.hash_next_, nullptr);
   d.hashed_ = false;
-  if (hand_ == &d) hand_ = d.clock_next_ == &d ? nullptr : d.clock_next_;
-  d.clock_next_->clock_previous_ = d.clock_previous_;
-  d.clock_previous_->clock_next_ = d.clock_next_;
-  d.clock_next_ = d.clock_previous_ = nullptr;
   --count_;
 }
 
@@ -115,13 +105,16 @@ void DentryCache::grow() {
   buckets_ = std::move(bigger);
 }
 
+// A step is a look at one dentry, or at an empty bucket.
 void DentryCache::evict(std::vector<Ref<Dentry>>& dropped, size_t target, size_t max_steps) {
-  for (size_t step = 0; step < max_steps && count_ > target && hand_ != nullptr; ++step) {
-    Dentry* d = hand_;
-    hand_ = d->clock_next_;
-    if (d->ref_count() != 1 || d->used_.exchange(false, std::memory_order_relaxed)) continue;
-    unlink(*d);
-    dropped.push_back(Ref<Dentry>::adopt(d));
+  for (size_t step = 0; step < max_steps && count_ > target; ++step) {
+    hand_ = (hand_ + 1) & (buckets_.size() - 1);
+    for (Dentry *d = buckets_[hand_], *next; d != nullptr && count_ > target; d = next, ++step) {
+      next = d->hash_next_;
+      if (d->ref_count() != 1 || d->used_.exchange(false, std::memory_order_relaxed)) continue;
+      unlink(*d);
+      dropped.push_back(Ref<Dentry>::adopt(d));
+    }
   }
 }
 
@@ -194,7 +187,7 @@ void DentryCache::shrink() {
     std::vector<Ref<Dentry>> dropped;
     {
       WriteLock lock(lock_);
-      evict(dropped, 0, 2 * count_ + 1);
+      evict(dropped, 0, 2 * (count_ + buckets_.size()));
     }
     size_t now = size();
     if (now >= before) return;

@@ -57,15 +57,14 @@ class Dentry final : public RefCounted {
   Ref<Dentry> parent_;  // null for roots. Tree lock.
   std::string name_;    // Tree lock.
   Ref<Inode> inode_;
-  Dentry* hash_next_ = nullptr;                               // Tree lock.
-  Dentry *clock_next_ = nullptr, *clock_previous_ = nullptr;  // Tree lock.
+  Dentry* hash_next_ = nullptr;  // Tree lock.
   uint32_t hash_ = 0;
   std::atomic<uint32_t> mounts_on_{0};
   Kind kind_;
   bool hashed_ = false;  // Tree lock.
   bool revalidates_ = false;
   std::atomic<bool> unlinked_{false};
-  mutable std::atomic<bool> used_{false};  // since the eviction hand passed
+  mutable std::atomic<bool> used_{true};  // since the eviction hand passed
 };
 
 class DentryCache {
@@ -104,7 +103,7 @@ class DentryCache {
   size_t const limit_;
   std::vector<Dentry*> buckets_ GUARDED_BY(lock_);
   size_t count_ GUARDED_BY(lock_) = 0;
-  Dentry* hand_ GUARDED_BY(lock_) = nullptr;
+  size_t hand_ GUARDED_BY(lock_) = 0;  // the bucket that eviction looks at next
 };
 
 }  // namespace cofferdam::kernel
