@@ -17,6 +17,7 @@
 
 #include "cgroup/cgroup.h"
 #include "container/hooks.h"
+#include "container/network.h"
 #include "container/standard.h"
 #include "jail/namespaces.h"
 #include "oci/seccomp_profile.h"
@@ -142,6 +143,8 @@ Outcome<> write_pid_file(std::string const& path, pid_t pid) {
 Outcome<Sandbox> Sandbox::launch(LaunchOptions options) {
   Sandbox self;  // its destructor undoes what was done when a step fails
   self.hooks_ = options.spec.hooks;
+  for (auto const& space : options.spec.linux_config.namespaces)
+    if (space.type == oci::NamespaceType::Network) self.network_path_ = space.path;
   ATTEMPT(self.prepare_host(options));
   ATTEMPT(self.boot(options));
   ATTEMPT(self.publish(options));
@@ -236,11 +239,27 @@ Outcome<> Sandbox::publish(LaunchOptions const& o) {
     ATTEMPT(run_hooks(hooks_.prestart, "prestart", state));
     ATTEMPT(run_hooks(hooks_.create_runtime, "createRuntime", state));
     ATTEMPT(run_hooks(hooks_.create_container, "createContainer", state));
+  }
+  ATTEMPT(give_network(o));
+  if (changes_root(hooks_)) {
     ATTEMPT(sentry::say(startup_.get(), Word::Check));
     ATTEMPT(expect(Word::Done));
   }
   if (!o.pid_file.empty()) ATTEMPT(write_pid_file(o.pid_file, pid_));
   return {};
+}
+
+// The engine has made the network by now: in a namespace that the specification names, or by hooks in the sandbox's
+// own. One that nobody could have put anything into is not looked at.
+Outcome<> Sandbox::give_network(LaunchOptions const& o) {
+  if (o.settings.network != sentry::Network::Sandbox || !network_path_) return {};
+  if (network_path_->empty() && !changes_root(hooks_)) return {};
+  auto setup = ATTEMPT(take_network(network_path_->empty() ? fmt::format("/proc/{}/ns/net", pid_) : *network_path_));
+  if (setup.links.empty()) return {};
+  std::vector<int> sockets;
+  for (auto const& link : setup.links) sockets.push_back(link.socket.get());
+  ATTEMPT(sentry::say(startup_.get(), Word::Network, sentry::print(setup), sockets));
+  return expect(Word::Done);
 }
 
 Outcome<> Sandbox::expect(Word word) {
@@ -307,6 +326,7 @@ Sandbox::Sandbox(Sandbox&& o) noexcept
       startup_(std::move(o.startup_)),
       raw_(std::move(o.raw_)),
       hooks_(std::move(o.hooks_)),
+      network_path_(std::move(o.network_path_)),
       pid_(o.pid_),
       owned_(std::exchange(o.owned_, false)),
       reaped_(o.reaped_),

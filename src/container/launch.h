@@ -53,6 +53,7 @@ class Sandbox {
   Outcome<> prepare_host(LaunchOptions&);
   Outcome<> boot(LaunchOptions&);
   Outcome<> publish(LaunchOptions const&);
+  Outcome<> give_network(LaunchOptions const&);
   Outcome<> expect(sentry::Word word);
   void abandon();
 
@@ -62,6 +63,7 @@ class Sandbox {
   host::OwnedFd pidfd_, startup_;
   std::optional<RawTerminal> raw_;
   oci::Hooks hooks_;
+  std::optional<std::string> network_path_;  // of the specification's network namespace; empty: a new one
   pid_t pid_ = 0;
   bool owned_ = true;  // this process cleans up
   bool reaped_ = false;

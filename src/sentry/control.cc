@@ -96,6 +96,11 @@ void Control::on_startup() {
       (void)say(startup_.get(), started ? Word::Done : Word::Failed, started ? "" : started.error());
       break;
     }
+    case Word::Network: {
+      auto taken = guest_.take_network(*message);
+      (void)say(startup_.get(), taken ? Word::Done : Word::Failed, taken ? "" : taken.error());
+      break;
+    }
     case Word::Check: {
       auto checked = guest_.check_init();
       (void)say(startup_.get(), checked ? Word::Done : Word::Failed, checked ? "" : checked.error());

@@ -25,6 +25,7 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/memory_inode.h"
 #include "sentry/mounts.h"
+#include "sentry/network.h"
 #include "sentry/process_spec.h"
 #include "sentry/terminal.h"
 #include "syscalls/table.h"
@@ -211,6 +212,12 @@ kernel::ProcessSpec Guest::State::process_spec(oci::Process const& process) {
   spec.seccomp = seccomp;
   if (config.spec.linux_config.linux32) spec.personality = PER_LINUX32;
   return spec;
+}
+
+Outcome<> Guest::take_network(StartupMessage& message) {
+  auto setup = ATTEMPT(parse_network(message.text, std::move(message.descriptors)));
+  inet::add_links(*state_->kernel, std::move(setup.links), setup.routes);
+  return {};
 }
 
 Outcome<> Guest::check_init() {

@@ -12,6 +12,7 @@
 #include "kernel/host_facts.h"
 #include "platform/platform.h"
 #include "sentry/config.h"
+#include "sentry/startup.h"
 
 namespace cofferdam::sentry {
 
@@ -23,6 +24,8 @@ class Guest {
                                                 std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts);
   ~Guest();
 
+  // The links, addresses and routes of Word::Network. Before the first process.
+  Outcome<> take_network(StartupMessage&);
   // What start_init would find wrong with program and working directory now.
   Outcome<> check_init();
   // Runs the startContainer hooks, then the specification's process as init.

@@ -2,9 +2,12 @@
 // and perhaps text.
 #pragma once
 
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/outcome.h"
+#include "host/fd.h"
 
 namespace cofferdam::sentry {
 
@@ -13,6 +16,7 @@ enum class Word : char {
   Go = 'g',        // the id maps are written: build the jail
   Attached = 'a',  // stay bound to this command: its end is the sandbox's
   Detached = 'd',  // live on alone
+  Network = 'n',   // text: sentry::print of a NetworkSetup, with the sockets of its links
   Check = 'c',     // can init be run? for when hooks have changed the root
   Start = 's',     // run init
   Signal = 'S',    // text: the number, decimal; for init
@@ -26,9 +30,10 @@ enum class Word : char {
 struct StartupMessage {
   Word word;
   std::string text;
+  std::vector<host::OwnedFd> descriptors;
 };
 
-Outcome<> say(int socket, Word word, std::string_view text = {});
+Outcome<> say(int socket, Word word, std::string_view text = {}, std::span<int const> descriptors = {});
 // Blocks; refused when the other side is gone.
 Outcome<StartupMessage> hear(int socket);
 

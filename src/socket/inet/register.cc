@@ -2,10 +2,12 @@
 
 #include <netinet/in.h>
 
+#include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
 #include "socket/inet/interface_ioctl.h"
 #include "socket/inet/netlink.h"
+#include "socket/inet/packet_link.h"
 #include "socket/inet/proc_net.h"
 #include "socket/inet/tcp_socket.h"
 #include "socket/inet/udp_socket.h"
@@ -17,6 +19,7 @@ class Family final : public kernel::SocketFamily {
  public:
   Family(std::shared_ptr<Network> network, int domain) : network_(std::move(network)), domain_(domain) {}
   ~Family() override { network_->stop(); }
+  Network& network() { return *network_; }
 
   Result<Ref<kernel::Socket>> create(kernel::Task& task, int type, int protocol, int flags) override {
     if (protocol < 0 || protocol >= IPPROTO_MAX) return fail(Errno::Inval);
@@ -56,6 +59,25 @@ void register_families(kernel::Kernel& kernel) {
   sockets.add(AF_INET, std::make_unique<Family>(network, AF_INET));
   sockets.add(AF_NETLINK, std::make_unique<NetlinkFamily>(network));
   sockets.add(AF_INET6, std::make_unique<Family>(network, AF_INET6));
+}
+
+void add_links(kernel::Kernel& kernel, std::vector<HostLink> links, std::vector<netstack::Route> const& routes) {
+  auto& stack = static_cast<Family*>(kernel.ipc().sockets.find(AF_INET))->network().stack();
+  std::vector<netstack::Interface*> added;
+  for (HostLink& l : links) {
+    auto link = std::make_unique<PacketLink>(std::move(l.socket), l.mtu, l.hardware);
+    PacketLink& started = *link;
+    auto& interface = stack.add_interface(l.name, std::move(link));
+    for (auto const& prefix : l.addresses)
+      if (!stack.add_address(interface, prefix)) log::warning("network: {} has an address twice", l.name);
+    started.start(stack, interface);
+    added.push_back(&interface);
+  }
+  for (netstack::Route route : routes) {
+    if (route.interface == 0 || route.interface > added.size()) continue;
+    route.interface = added[route.interface - 1]->index();
+    (void)stack.routes().add(route);  // the addresses have brought some of them
+  }
 }
 
 }  // namespace cofferdam::inet

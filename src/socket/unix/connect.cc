@@ -21,7 +21,7 @@ Result<void> UnixSocket::listen(Task& task, int backlog) {
     endpoint_->backlog = static_cast<size_t>(backlog);
     endpoint_->own_credentials = endpoint_->peer_credentials = peer_credentials_of(task);
   }
-  endpoint_->room.wake(EPOLLOUT, SIZE_MAX);
+  endpoint_->room.wake(EPOLLOUT, everybody);
   return {};
 }
 
@@ -70,7 +70,7 @@ Result<void> UnixSocket::connect_stream(Task& task, SocketAddress const& address
     });
     if (!waited) return std::unexpected(interrupted(waited.error(), send_has_timeout()));
   }
-  endpoint_->queue.wake(connect_events, SIZE_MAX);
+  endpoint_->queue.wake(connect_events, everybody);
   return {};
 }
 
@@ -95,7 +95,7 @@ Result<void> UnixSocket::connect_datagram(Task& task, SocketAddress const& addre
     if (old && old != target) unread.swap(endpoint_->messages);
   }
   if (old && old != target && !unread.empty()) part(*endpoint_, *old, true);
-  endpoint_->queue.wake(connect_events, SIZE_MAX);
+  endpoint_->queue.wake(connect_events, everybody);
   return {};
 }
 

@@ -10,7 +10,6 @@
 namespace cofferdam::unix_sockets {
 namespace {
 
-constexpr size_t everybody = std::numeric_limits<size_t>::max();
 constexpr kernel::PollMask all_events =
     EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 

@@ -18,6 +18,8 @@
 
 namespace cofferdam::unix_sockets {
 
+inline constexpr size_t everybody = SIZE_MAX;  // of a wait queue
+
 class Family;
 class UnixSocket;
 

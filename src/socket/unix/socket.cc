@@ -20,7 +20,6 @@ using kernel::Task;
 using kernel::UserPtr;
 
 namespace {
-constexpr size_t everybody = std::numeric_limits<size_t>::max();
 constexpr PollMask shutdown_events = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP;
 }  // namespace
 
