@@ -1,7 +1,9 @@
 // The guest of the command-line tests: one static program that does what its first argument says.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +60,52 @@ static int escape(char const* mount) {
   kill(mover, SIGKILL);
   waitpid(mover, 0, 0);
   return found;
+}
+
+static int listener(int type, int port) {
+  int fd = socket(AF_INET6, type, 0), on = 1;
+  struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(fd, (struct sockaddr*)&at, sizeof at) != 0 || (type == SOCK_STREAM && listen(fd, 8) != 0)) {
+    perror("echo");
+    exit(1);
+  }
+  return fd;
+}
+
+// Gives back what comes, on TCP and UDP of both families.
+static int echo(int port) {
+  static char bytes[1 << 17];
+  int stream = listener(SOCK_STREAM, port), datagrams = listener(SOCK_DGRAM, port);
+  printf("ready\n");
+  fflush(stdout);
+  if (fork() == 0) {
+    for (;;) {
+      struct sockaddr_storage from;
+      socklen_t length = sizeof from;
+      ssize_t n = recvfrom(datagrams, bytes, sizeof bytes, 0, (struct sockaddr*)&from, &length);
+      if (n >= 0) sendto(datagrams, bytes, (size_t)n, 0, (struct sockaddr*)&from, length);
+    }
+  }
+  for (;;) {
+    int fd = accept(stream, NULL, NULL);
+    if (fd < 0) return perror("accept"), 1;
+    for (ssize_t n; (n = read(fd, bytes, sizeof bytes)) > 0;)
+      for (ssize_t done = 0, m; done < n && (m = write(fd, bytes + done, (size_t)(n - done))) > 0;) done += m;
+    close(fd);
+  }
+}
+
+static int fetch(char const* address, int port) {
+  char reply[256];
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  inet_pton(AF_INET, address, &at.sin_addr);
+  if (connect(fd, (struct sockaddr*)&at, sizeof at) != 0) return printf("errno %d\n", errno), 0;
+  if (write(fd, "hello", 5) != 5 || shutdown(fd, SHUT_WR) != 0) return perror("write"), 1;
+  for (ssize_t n; (n = read(fd, reply, sizeof reply)) > 0;) fwrite(reply, 1, (size_t)n, stdout);
+  putchar('\n');
+  return 0;
 }
 
 // Works on names below the mount which the host exchanges with links and directories of its own at the same time. The
@@ -239,6 +287,8 @@ int main(int argc, char** argv, char** envp) {
     printf("%s %s %s\n", names.machine, names.nodename, names.domainname);
     return 0;
   }
+  if (!strcmp(what, "net-echo")) return echo(atoi(more));
+  if (!strcmp(what, "net-fetch") && argc > 3) return fetch(more, atoi(argv[3]));  // ADDRESS PORT: what it says to hello
   if (!strcmp(what, "shmget")) {
     int id = shmget(IPC_PRIVATE, strtoul(more, 0, 0), IPC_CREAT | 0600);
     printf(id < 0 ? "errno %d\n" : "ok\n", errno);
