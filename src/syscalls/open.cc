@@ -122,8 +122,9 @@ Result<void> sys_fallocate(Task& task, Fd fd, int32_t mode, int64_t offset, int6
   if (file->inode() && S_ISDIR(file->inode()->type())) return fail(Errno::IsDir);
   if (!file->inode() || !S_ISREG(file->inode()->type()))
     return file->seekable() ? fail(Errno::NoDev) : fail(Errno::SPipe);
-  if (offset + length < 0) return fail(Errno::FBig);
-  if (!(mode & FALLOC_FL_KEEP_SIZE)) TRY(check_size_limit(task, offset + length));
+  int64_t end;
+  if (__builtin_add_overflow(offset, length, &end)) return fail(Errno::FBig);
+  if (!(mode & FALLOC_FL_KEEP_SIZE)) TRY(check_size_limit(task, end));
   TRY(file->allocate(task, mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
   notify(*file, IN_MODIFY);
   return {};

@@ -35,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CASE_FAILED = 1, CASE_SKIPPED = 77, CASE_LIMIT_SECONDS = 10, CASE_MAX = 512 };
+enum { CASE_FAILED = 1, CASE_SKIPPED = 77, CASE_LIMIT_SECONDS = 30, CASE_MAX = 512 };
 
 struct conformance_case {
   const char* name;

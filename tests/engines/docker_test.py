@@ -236,6 +236,21 @@ def test_commit_and_bridge_network_start(docker):
     equal(docker.run("--rm", "layer:local", "cat", "/layer").out, "layer\n")
 
 
+SERVE = ("sh", "-c", "mkdir /www; echo served > /www/page; httpd -f -p 80 -h /www")
+
+
+def test_containers_reach_each_other_on_a_bridge(docker):
+    with running(docker, command=SERVE, network="bridge") as server:
+        address = inspect(docker, server, ".NetworkSettings.IPAddress")
+        fetched = lambda: docker.run("--rm", "box:local", "wget", "-q", "-O-", f"http://{address}/page", network="bridge")
+        wait_for(lambda: fetched().out == "served\n", "the page")
+
+
+def test_published_port(docker):
+    with running(docker, "-p", "18080:80", command=SERVE, network="bridge"):
+        wait_for(lambda: docker.place.run(["curl", "-s", "http://127.0.0.1:18080/page"]).out == "served\n", "the page")
+
+
 def test_engine_restart_leaves_nothing(docker):
     before = len(docker.command("ps", "-aq").out.split())
     for n in range(3):
