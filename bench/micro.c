@@ -63,6 +63,10 @@ static void do_stat(long n) {
   struct stat st;
   while (n-- > 0) check(stat("/usr/bin/env", &st) == 0, "stat");
 }
+static void do_stat_missing(long n) {
+  struct stat st;
+  while (n-- > 0) check(stat("/usr/bin/no-such-file", &st) != 0, "stat of a missing file");
+}
 static void do_open_close(long n) {
   while (n-- > 0) {
     int fd = open("/usr/bin/env", O_RDONLY);
@@ -177,6 +181,7 @@ static const struct {
     {"read_zero", do_read_zero},
     {"pread_4k", do_pread},
     {"stat", do_stat},
+    {"stat_missing", do_stat_missing},
     {"open_close", do_open_close},
     {"pipe", do_pipe},
     {"mmap", do_mmap},
