@@ -18,7 +18,7 @@ struct Globals {
   std::string log, log_format = "text";
   bool debug_jail = false;
   std::string debug_log;  // the sentry's own log
-  std::string platform = "trap", overlay = "none", network = "sandbox", mm_approval = "rules";
+  std::string platform = "trap", overlay = "none", network = "sandbox", mm_approval = "rules", host_uds = "none";
   bool strace = false;
   // Accepted for engines that pass them; harmless here: docs/cli.md says why.
   bool systemd_cgroup = false;

@@ -57,6 +57,9 @@ Outcome<sentry::Settings> Globals::settings() const {
     return refuse(fmt::format("--network: '{}' is not known; use sandbox or none", network));
   if (mm_approval != "rules" && mm_approval != "all")
     return refuse(fmt::format("--mm-approval: '{}' is not known; use rules or all", mm_approval));
+  if (host_uds != "none" && host_uds != "open")
+    return refuse(fmt::format("--host-uds: '{}' is not known; use none or open", host_uds));
+  s.host_sockets = host_uds == "open";
   s.approve_all_memory_calls = mm_approval == "all";
   s.strace = strace;
   s.report_violations = debug;

@@ -38,6 +38,8 @@ void declare(Options& o, Globals& g, bool& version) {
   o.text("--platform", g.platform, "what runs the container's code: trap");
   o.text("--overlay", g.overlay, "none, or memory: changes of the root live in memory and go with the container");
   o.text("--network", g.network, "sandbox or none");
+  o.text("--host-uds", g.host_uds,
+         "none, or open: the container may connect to the host's Unix sockets on bind mounts");
   o.text("--mm-approval", g.mm_approval,
          "rules: changes of private memory are checked by the filter; all: each is approved by the sandbox's kernel");
   o.flag("--systemd-cgroup", g.systemd_cgroup, "take cgroupsPath as SLICE:PREFIX:NAME (recognised without it, too)");

@@ -30,6 +30,10 @@ inline constexpr uint32_t thread_clone_flags = CLONE_VM | CLONE_FS | CLONE_FILES
                                                CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
                                                CLONE_CHILD_CLEARTID;
 
+// A group of fanotify(7) as a process without privileges may have it.
+inline constexpr uint32_t change_group_flags =
+    FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME | FAN_REPORT_FID;
+
 inline constexpr CallRule sentry_rules[] = {
     // Its own memory: never executable.
     {SYS_mmap, {without(2, PROT_EXEC)}, "heap, thread stacks, views of the memory file"},
@@ -120,9 +124,7 @@ inline constexpr CallRule sentry_rules[] = {
 
     // What the host's processes do in directories that are shared with them. Marks go on descriptors, never on paths
     // (a pointer that is null), and the group is one that a process without privileges may have.
-    {SYS_fanotify_init,
-     {is(0, FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME | FAN_REPORT_FID), is(1, O_RDONLY)},
-     "inotify(7) of shared mounts"},
+    {SYS_fanotify_init, {is(0, change_group_flags), is(1, O_RDONLY)}, "inotify(7) of shared mounts"},
     {SYS_fanotify_mark, {is(1, FAN_MARK_ADD), without(4, UINT64_MAX)}, "a watch of a file on a shared mount"},
     {SYS_fanotify_mark, {is(1, FAN_MARK_FLUSH), without(4, UINT64_MAX)}, "the last watch has gone"},
     {SYS_name_to_handle_at, "which watched file an event is about; nothing can be opened by what it gives"},
@@ -150,6 +152,13 @@ inline constexpr CallRule sentry_rules[] = {
     {SYS_sysinfo, "memory and load as the guest may see them"},
     {SYS_membarrier, {is(0, 0)}, "membarrier(2): what the host has"},
     {SYS_membarrier, {is(0, 1)}, "membarrier(2): MEMBARRIER_CMD_GLOBAL, which concerns no one's memory but orders it"},
+};
+
+// With --host-uds=open alone.
+inline constexpr CallRule host_socket_rules[] = {
+    {SYS_socket, {is(0, AF_UNIX), is(2, 0)}, "connections to sockets of the host on shared mounts"},
+    {SYS_connect, "the same; paths lead to its own descriptors, for beside its own procfs it sees no files"},
+    {SYS_shutdown, "shutdown(2) of such connections"},
 };
 
 // Answered with ENOSYS, so that the C library falls back to a call whose arguments the filter can see.

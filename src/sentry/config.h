@@ -20,6 +20,7 @@ struct Settings {
   Network network = Network::Sandbox;
   bool strace = false;
   bool approve_all_memory_calls = false;  // --mm-approval=all
+  bool host_sockets = false;              // --host-uds=open: guests may connect to the host's sockets
   bool report_violations = false;         // of the jail: log and refuse instead of ending the sandbox
   bool report_jail_rules = false;         // log each rule of the jail that is used
   log::Level log_level = log::Level::Warning;

@@ -162,7 +162,7 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
     if (!filter) return refuse("linux.seccomp: the profile does not make a valid filter");
     state->seccomp = std::move(*filter);
   }
-  register_modules(*state->kernel);
+  register_modules(*state->kernel, config.settings);
   ATTEMPT(build_file_tree(*state->kernel, config, d));
   for (auto& fd : d.standard) state->init_files.push_back(std::move(fd));
   for (auto& fd : d.preserved) state->init_files.push_back(std::move(fd));

@@ -16,6 +16,7 @@
 #include "fs/devpts/devpts.h"
 #include "fs/host/host_changes.h"
 #include "fs/host/host_file_system.h"
+#include "fs/host/host_socket.h"
 #include "fs/overlay/overlay.h"
 #include "fs/proc/proc.h"
 #include "fs/sys/sys.h"
@@ -186,7 +187,7 @@ class TreeBuilder {
 
 }  // namespace
 
-void register_modules(Kernel& kernel) {
+void register_modules(Kernel& kernel, Settings const& settings) {
   kernel.register_file_system(fs::proc::file_system_type());
   kernel.register_file_system(fs::sys::file_system_type());
   kernel.register_file_system(fs::tmpfs::file_system_type());
@@ -196,7 +197,8 @@ void register_modules(Kernel& kernel) {
   dev::register_terminal_devices(kernel);
   kernel.vfs().set_fifo_opener(kernel::open_fifo);
   kernel.vfs().notifications().set_outside(fs::host::watch_outside_changes(kernel));
-  unix_sockets::register_family(kernel);
+  unix_sockets::register_family(kernel, settings.host_sockets ? unix_sockets::HostConnector(fs::host::connect_socket)
+                                                              : unix_sockets::HostConnector());
   inet::register_families(kernel);
 }
 

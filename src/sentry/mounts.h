@@ -8,7 +8,7 @@
 namespace cofferdam::sentry {
 
 // Names the file systems and devices that this kernel has.
-void register_modules(kernel::Kernel&);
+void register_modules(kernel::Kernel&, Settings const&);
 
 // The root, the mounts of the specification in its order, /dev with its standard devices, masked and read-only paths.
 // Takes the donated descriptors.

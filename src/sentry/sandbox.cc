@@ -17,6 +17,7 @@
 #include "jail/namespaces.h"
 #include "jail/own_proc.h"
 #include "jail/security_labels.h"
+#include "jail/sentry_rules.h"
 #include "jail/time_namespace.h"
 #include "sentry/control.h"
 #include "sentry/guest.h"
@@ -116,6 +117,12 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   ATTEMPT(jail::enter());
   ATTEMPT(labels.apply());
   auto built = ATTEMPT(build_platform(config.settings, jailed.proc.get()));
+  if (config.settings.host_sockets) {
+    // connect(2) knows paths alone: by this procfs they lead to descriptors.
+    if (::fchdir(jailed.proc.get()) != 0) return refuse("--host-uds: cannot change to the sandbox's procfs");
+    built.host_calls.insert(built.host_calls.end(), std::begin(jail::host_socket_rules),
+                            std::end(jail::host_socket_rules));
+  }
   ATTEMPT(jail::close(built.host_calls,
                       config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill,
                       config.settings.report_jail_rules));

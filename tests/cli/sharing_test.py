@@ -1,6 +1,7 @@
 """A directory shared with the host: what one side does, the other sees."""
 import fcntl
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,29 @@ while not ended:
         data = data[16 + length:]
         ended |= name == 'end'
         print(places[wd], hex(mask), cookies.setdefault(cookie, len(cookies)), name, flush=True)
+"""
+
+# Run inside: what /mnt/socket answers to a short and a long message, and what the end of the connection looks like.
+TALK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, getattr(socket, sys.argv[1]))
+try:
+    s.connect('/mnt/socket')
+except OSError as error:
+    sys.exit(f'connect: {error.strerror}')
+s.sendall(b'short')
+print(s.recv(100).decode())
+if sys.argv[1] == 'SOCK_STREAM':
+    s.sendall(b'x' * 3000000)
+    s.shutdown(socket.SHUT_WR)
+    print(sum(len(part) for part in iter(lambda: s.recv(65536), b'')))
+else:
+    print(len(s.recv(3)))
+print(s.getpeername())
+try:
+    socket.send_fds(s, [b'fd'], [0])
+except OSError as error:
+    print(error.strerror)
 """
 
 
@@ -172,3 +196,33 @@ def test_watches_inside_hear_of_changes_outside(place):
     watchdog.cancel()
     equal(inside.wait(harness.TIMEOUT), 0, "the end of the program inside")
     equal(sorted(seen), sorted(wanted + ["/ 0x40000100 0 end"]), "the events")
+
+
+def serve_once(listener):
+    peer, _ = listener.accept()
+    with peer:
+        peer.send(peer.recv(100).upper())
+        if listener.type == socket.SOCK_STREAM:
+            data = b"".join(iter(lambda: peer.recv(65536), b""))
+            peer.sendall(data[: len(data) // 2])
+        else:
+            peer.send(b"longer than the room")
+            peer.recv(100)
+
+
+def test_sockets_of_the_host_are_reached_with_the_option_alone(place):
+    for kind, second in (("SOCK_STREAM", "1500000"), ("SOCK_SEQPACKET", "3")):
+        shared = Shared(place)
+        with socket.socket(socket.AF_UNIX, getattr(socket, kind)) as listener:
+            listener.bind(os.path.join(shared.directory, "socket"))
+            listener.listen()
+            command = ["do", "--volume", f"{shared.directory}:/mnt", "--", sys.executable, "-c", TALK, kind]
+            refused = subprocess.run([harness.COFFERDAM, *command], capture_output=True, text=True, timeout=harness.TIMEOUT)
+            equal(refused.stderr, "connect: Connection refused\n", f"{kind} without the option")
+            server = threading.Thread(target=serve_once, args=(listener,), daemon=True)
+            server.start()
+            done = subprocess.run([harness.COFFERDAM, "--host-uds", "open", *command], capture_output=True, text=True,
+                                  timeout=harness.TIMEOUT)
+            equal((done.stdout.splitlines(), done.stderr), (["SHORT", second, "/mnt/socket", "Operation not supported"], ""),
+                  f"{kind} with it")
+            server.join(harness.TIMEOUT)

@@ -178,6 +178,7 @@ class HostInode final : public Inode {
   uint64_t host_inode() const { return number_; }
   // For watches of what the host does (host_changes.h).
   Result<Ref<SharedFd>> watchable_fd();
+  Result<Ref<SharedFd>> place_fd();  // O_PATH, of anything that has a name
   Ref<HostInode> parent() const;
   std::string name() const;  // empty where it has none
   bool removed_on_host();

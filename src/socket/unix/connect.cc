@@ -26,7 +26,10 @@ Result<void> UnixSocket::listen(Task& task, int backlog) {
 }
 
 Result<void> UnixSocket::connect(Task& task, SocketAddress const& address) {
-  return endpoint_->is_datagram() ? connect_datagram(task, address) : connect_stream(task, address);
+  if (host() != nullptr) return fail(Errno::IsConn);
+  auto done = endpoint_->is_datagram() ? connect_datagram(task, address) : connect_stream(task, address);
+  if (done || done.error() != Errno::ConnRefused || !endpoint_->family().host_connector()) return done;
+  return connect_host(task, address);
 }
 
 // false: the listener has no room for another client.

@@ -81,6 +81,8 @@ Ref<Endpoint> Family::find_name(std::string const& bytes) {
   return it == names_.end() ? Ref<Endpoint>() : it->second;
 }
 
-void register_family(kernel::Kernel& kernel) { kernel.ipc().sockets.add(AF_UNIX, std::make_unique<Family>()); }
+void register_family(kernel::Kernel& kernel, HostConnector connector) {
+  kernel.ipc().sockets.add(AF_UNIX, std::make_unique<Family>(std::move(connector)));
+}
 
 }  // namespace cofferdam::unix_sockets

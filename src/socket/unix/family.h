@@ -13,11 +13,14 @@
 #include "base/mutex.h"
 #include "kernel/ipc/socket.h"
 #include "socket/unix/endpoint.h"
+#include "socket/unix/register.h"
 
 namespace cofferdam::unix_sockets {
 
 class Family final : public kernel::SocketFamily {
  public:
+  explicit Family(HostConnector connector) : host_connector_(std::move(connector)) {}
+  HostConnector const& host_connector() const { return host_connector_; }
   Result<Ref<kernel::Socket>> create(kernel::Task&, int type, int protocol, int flags) override;
   Result<std::pair<Ref<kernel::Socket>, Ref<kernel::Socket>>> create_pair(kernel::Task&, int type, int protocol,
                                                                           int flags) override;
@@ -40,6 +43,7 @@ class Family final : public kernel::SocketFamily {
   void collect_garbage();
 
  private:
+  HostConnector const host_connector_;
   using Marks = absl::flat_hash_map<Endpoint*, uint32_t>;  // references that are not accounted for yet
   Marks find_candidates() REQUIRES(flight_mutex_);
   void spare_reachable(Marks&) REQUIRES(flight_mutex_);

@@ -84,6 +84,7 @@ Result<SocketAddress> UnixSocket::local_address() {
 }
 
 Result<SocketAddress> UnixSocket::peer_address() {
+  if (HostPeer* peer = host()) return peer->name();
   Ref<Endpoint> peer;
   {
     MutexLock lock(endpoint_->mutex);

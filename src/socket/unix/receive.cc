@@ -25,6 +25,7 @@ bool same(PeerCredentials const& a, PeerCredentials const& b) {
 
 Result<ReceiveResult> UnixSocket::receive(Task& task, IoSink& to, int flags) {
   if (flags & MSG_OOB) return fail(Errno::OpNotSupp);
+  if (HostPeer* peer = host()) return receive_from_host(task, *peer, to, flags);
   if (nonblocking()) flags |= MSG_DONTWAIT;
   return endpoint_->is_stream() ? receive_stream(task, to, flags) : receive_datagram(task, to, flags);
 }

@@ -101,6 +101,12 @@ Result<void> UnixSocket::wait_for_send_room(Task& task, bool nowait) {
 }
 
 Result<size_t> UnixSocket::send(Task& task, IoSource& from, SendRequest& request) {
+  if (HostPeer* peer = host()) {
+    auto sent = send_to_host(task, *peer, from, request);
+    if (!sent && sent.error() == Errno::Pipe && endpoint_->is_stream() && !(request.flags & MSG_NOSIGNAL))
+      return std::unexpected(kernel::broken_pipe(task));
+    return sent;
+  }
   if (endpoint_->is_stream()) return send_stream(task, from, request);
   return send_datagram(task, from, request);
 }

@@ -41,6 +41,7 @@ UnixSocket::~UnixSocket() {
 }
 
 Result<void> UnixSocket::shutdown(ShutdownHow how) {
+  if (HostPeer* peer = host()) return peer->shutdown(how);
   bool read = how != ShutdownHow::Write, write = how != ShutdownHow::Read;
   Ref<Endpoint> peer;
   {
@@ -114,6 +115,7 @@ Result<uint64_t> UnixSocket::ioctl(Task& task, uint32_t request, uint64_t argume
 }
 
 PollMask UnixSocket::poll() {
+  if (HostPeer* peer = host()) return peer->poll();
   PollMask ready = 0;
   Ref<Endpoint> full_candidate;
   {

@@ -4,6 +4,7 @@
 #include "base/mutex.h"
 #include "kernel/ipc/socket.h"
 #include "socket/unix/endpoint.h"
+#include "socket/unix/host_peer.h"
 
 namespace cofferdam::unix_sockets {
 
@@ -48,6 +49,12 @@ class UnixSocket final : public kernel::Socket {
   Result<void> connect_datagram(kernel::Task&, kernel::SocketAddress const&);
   Result<bool> try_connect(kernel::Task&, Ref<Endpoint> const& listener);
 
+  // host_peer.cc
+  Result<void> connect_host(kernel::Task&, kernel::SocketAddress const&);
+  Result<size_t> send_to_host(kernel::Task&, HostPeer&, kernel::IoSource&, kernel::SendRequest&);
+  Result<kernel::ReceiveResult> receive_from_host(kernel::Task&, HostPeer&, kernel::IoSink&, int flags);
+  HostPeer* host() const { return host_.load(std::memory_order_acquire); }
+
   // send.cc
   struct Sending;  // what one call of send has decided about its messages
   Result<Sending> prepare(kernel::Task&, kernel::SendRequest&);
@@ -73,6 +80,8 @@ class UnixSocket final : public kernel::Socket {
 
   Ref<Endpoint> const endpoint_;
   Mutex bind_mutex_;
+  std::unique_ptr<HostPeer> host_peer_;  // set once, under the endpoint's mutex
+  std::atomic<HostPeer*> host_{nullptr};
 };
 
 }  // namespace cofferdam::unix_sockets
