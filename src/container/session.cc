@@ -43,6 +43,7 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
     standard[0] = terminal_copy(0);
     if (!o.process.console_size) o.process.console_size = window_size(0);
   }
+  fds.reserve(3 + o.preserve_fds);
   for (int n = 0; n < 3; ++n) fds.push_back(standard[n] ? standard[n].get() : n);
   for (unsigned n = 0; n < o.preserve_fds; ++n) {
     if (::fcntl(static_cast<int>(3 + n), F_GETFD) < 0)

@@ -45,7 +45,7 @@ bool hear(int fd) {
 
 }  // namespace
 
-Outcome<Keeper> Keeper::start(std::function<void()> clean_up) {
+Outcome<Keeper> Keeper::start(std::function<void()> const& clean_up) {
   int command[2], sandbox[2];
   if (::pipe2(command, O_CLOEXEC) != 0) return refuse(fmt::format("cannot make a pipe: {}", strerror(errno)));
   host::OwnedFd command_read(command[0]), command_write(command[1]);

@@ -14,7 +14,7 @@ namespace cofferdam::gofer {
 class Keeper {
  public:
   // Forks it. `clean_up` runs in the gofer when this process ends without release(), and the sandbox is gone.
-  static Outcome<Keeper> start(std::function<void()> clean_up);
+  static Outcome<Keeper> start(std::function<void()> const& clean_up);
   Keeper() = default;
   Keeper(Keeper&&) = default;
   Keeper& operator=(Keeper&&) = default;

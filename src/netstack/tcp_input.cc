@@ -441,8 +441,7 @@ void TcpEndpoint::queue_out_of_order(TcpSegment& s) {
   if (start < g.start) {
     Chain all;
     s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { all.append(v); });
-    all.for_range(0, distance(start, g.start),
-                  [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { merged.append(std::move(v)); });
+    all.for_range(0, distance(start, g.start), [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { merged.append(v); });
     out_of_order_bytes_ += merged.size();
     merged.append(std::move(g.data));
     g.data = std::move(merged);

@@ -86,7 +86,7 @@ class TreeBuilder {
   }
 
   // Writes go to memory; the root directory itself keeps the lower one's owner and mode.
-  Result<Ref<FileSystem>> overlay_over(Ref<FileSystem> lower) {
+  Result<Ref<FileSystem>> overlay_over(Ref<FileSystem> const& lower) {
     auto a = TRY(lower->root()->attributes());
     auto upper = TRY(fs::tmpfs::create(kernel_, {.mode = a.mode & 07777, .uid = a.uid, .gid = a.gid}));
     return fs::overlay::create(kernel_.vfs(), {.upper = upper->root(), .lowers = {lower->root()}});

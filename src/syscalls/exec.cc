@@ -72,7 +72,7 @@ Result<std::vector<std::string>> read_vector(Task& task, StringReader& reader, U
   }
 }
 
-Result<uint64_t> execute_at(Task& task, Path const& start, std::string path, bool follow, std::string shown,
+Result<uint64_t> execute_at(Task& task, Path const& start, std::string const& path, bool follow, std::string shown,
                             UserPtr<uint64_t> arguments, UserPtr<uint64_t> environment, Ref<File> opened = {}) {
   StringReader reader(task);
   size_t total = 0;
@@ -80,7 +80,7 @@ Result<uint64_t> execute_at(Task& task, Path const& start, std::string path, boo
   auto envp = TRY(read_vector(task, reader, environment, total));
   if (argv.empty()) argv.emplace_back();  // Linux 5.18 and later give the program an empty argv[0]
   if (!opened) opened = TRY(task.kernel().vfs().open_executable(task, start, path, follow));
-  TRY(execute(task, std::move(opened), std::move(shown), std::move(argv), std::move(envp)));
+  TRY(execute(task, opened, std::move(shown), std::move(argv), std::move(envp)));
   return 0;
 }
 

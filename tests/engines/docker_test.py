@@ -248,7 +248,7 @@ def test_containers_reach_each_other_on_a_bridge(docker):
 
 def test_published_port(docker):
     with running(docker, "-p", "18080:80", command=SERVE, network="bridge"):
-        wait_for(lambda: docker.place.run(["curl", "-s", "http://127.0.0.1:18080/page"]).out == "served\n", "the page")
+        wait_for(lambda: docker.place.run(docker.place.inside("curl -s http://127.0.0.1:18080/page")).out == "served\n", "the page")
 
 
 def test_engine_restart_leaves_nothing(docker):

@@ -58,7 +58,7 @@ TcpSocket::~TcpSocket() { endpoint_->close(linger_zero_); }
 void TcpSocket::inherit(Task& task, TcpSocket& listener) {
   for (int name : {SO_KEEPALIVE, SO_REUSEADDR, SO_REUSEPORT, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_RCVLOWAT}) {
     auto value = listener.get_option(task, SOL_SOCKET, name, sizeof(linger));
-    if (value) static_cast<void>(Socket::set_option(task, SOL_SOCKET, name, *value));
+    if (value) static_cast<void>(InetSocket::set_option(task, SOL_SOCKET, name, *value));
   }
   send_buffer_ = listener.send_buffer_.load();
   receive_buffer_ = listener.receive_buffer_.load();

@@ -48,7 +48,7 @@ Result<std::pair<Ref<Socket>, Ref<Socket>>> Family::create_pair(Task& task, int 
                                              make_ref<UnixSocket>(task, std::move(b), flags));
 }
 
-Result<void> Family::register_name(Ref<Name const> name, Ref<Endpoint> endpoint) {
+Result<void> Family::register_name(Ref<Name const> const& name, Ref<Endpoint> endpoint) {
   MutexLock lock(names_mutex_);
   if (!names_.emplace(name->bytes(), std::move(endpoint)).second) return fail(Errno::AddrInUse);
   return {};

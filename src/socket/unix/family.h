@@ -26,7 +26,7 @@ class Family final : public kernel::SocketFamily {
                                                                           int flags) override;
 
   // Abstract names. EADDRINUSE.
-  Result<void> register_name(Ref<Name const>, Ref<Endpoint>);
+  Result<void> register_name(Ref<Name const> const&, Ref<Endpoint>);
   // A free one of Linux's kind: five hexadecimal digits. ENOSPC.
   Result<Ref<Name const>> register_free_name(Ref<Endpoint>);
   void unregister_name(Name const&, Endpoint const&);

@@ -108,7 +108,7 @@ Result<std::string> sched_text(Task&, Task& target) {
   row("nr_voluntary_switches", f.usage.voluntary_switches);
   row("nr_involuntary_switches", f.usage.involuntary_switches);
   row("policy", static_cast<uint64_t>(f.policy));
-  row("prio", static_cast<uint64_t>(120 + f.nice));
+  row("prio", static_cast<uint64_t>(120 + int64_t{f.nice}));
   return text;
 }
 
