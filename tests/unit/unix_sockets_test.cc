@@ -50,7 +50,7 @@ TEST(UnixNameTest, addresses_go_back_to_the_guest_with_linux_lengths) {
 }
 
 TEST(UnixFamilyTest, abstract_names_are_taken_once_and_freed_by_their_owner) {
-  Family family;
+  Family family({});
   auto a = make_ref<Endpoint>(family, SOCK_STREAM, 4096), b = make_ref<Endpoint>(family, SOCK_STREAM, 4096);
   auto name = make_ref<Name const>(std::string("\0n", 2));
   ASSERT_TRUE(family.register_name(name, a).has_value());
@@ -74,7 +74,7 @@ std::unique_ptr<Message> message_of(Ref<Endpoint> const& sender, std::string con
 }
 
 TEST(UnixMessageTest, a_queue_counts_what_is_unread_and_gives_the_charge_back) {
-  Family family;
+  Family family({});
   auto sender = make_ref<Endpoint>(family, SOCK_STREAM, 8192);
   {
     MessageQueue queue;
@@ -103,7 +103,7 @@ void join(Ref<Endpoint> const& a, Ref<Endpoint> const& b) {
 }
 
 TEST(UnixEndpointTest, closing_one_end_shuts_the_other_and_resets_it_when_data_was_unread) {
-  Family family;
+  Family family({});
   auto a = make_ref<Endpoint>(family, SOCK_STREAM, 8192), b = make_ref<Endpoint>(family, SOCK_STREAM, 8192);
   join(a, b);
   a->close(false);
