@@ -2,6 +2,7 @@
 //
 //   micro all              every measurement, one line each: NAME NANOSECONDS
 //   micro NAME...          only these
+//   micro distance         how long a cache line takes to another CPU and back, as "distance NANOSECONDS"; 0 with one CPU
 //   micro time COMMAND...  runs a command and tells its wall time as "command NANOSECONDS"
 //
 // Each number is the median of several batches; a batch is long enough for the clock. Linux only, no libraries.
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -173,6 +175,44 @@ static void do_barrier(long n) {
   pthread_join(thread, NULL);
 }
 
+// The first two CPUs that we may use, one thread on each.
+static void pin(int which) {
+  cpu_set_t allowed, one;
+  CPU_ZERO(&one);
+  check(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+    if (CPU_ISSET(cpu, &allowed) && which-- == 0) CPU_SET(cpu, &one);
+  check(sched_setaffinity(0, sizeof one, &one) == 0, "sched_setaffinity");
+}
+static _Alignas(64) _Atomic long asked;
+static _Alignas(64) _Atomic long answered;
+static void* answer(void* rounds) {
+  pin(1);
+  for (long n = 1; n <= (long)rounds; n++) {
+    while (atomic_load(&asked) != n) __builtin_ia32_pause();
+    atomic_store(&answered, n);
+  }
+  return NULL;
+}
+static double distance(void) {
+  enum { ROUNDS = 200000 };
+  cpu_set_t allowed;
+  check(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
+  if (CPU_COUNT(&allowed) < 2) return 0;
+  pthread_t thread;
+  check(pthread_create(&thread, NULL, answer, (void*)(long)ROUNDS) == 0, "pthread_create");
+  pin(0);
+  int64_t start = 0;
+  for (long n = 1; n <= ROUNDS; n++) {
+    if (n == ROUNDS / 10) start = now_ns();  // the threads are in place by then
+    atomic_store(&asked, n);
+    while (atomic_load(&answered) != n) __builtin_ia32_pause();
+  }
+  int64_t end = now_ns();
+  pthread_join(thread, NULL);
+  return (double)(end - start) / (ROUNDS - ROUNDS / 10);
+}
+
 static const struct {
   const char* name;
   void (*run)(long n);
@@ -246,6 +286,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (strcmp(argv[1], "time") == 0 && argc > 2) return time_command(argv + 2);
+  if (strcmp(argv[1], "distance") == 0) return printf("distance %.1f\n", distance()) < 0;
   set_up();
   for (int m = 0; m < MEASUREMENTS; m++) {
     int wanted = strcmp(argv[1], "all") == 0;
