@@ -257,6 +257,7 @@ Outcome<> Sandbox::give_network(LaunchOptions const& o) {
   auto setup = ATTEMPT(take_network(network_path_->empty() ? fmt::format("/proc/{}/ns/net", pid_) : *network_path_));
   if (setup.links.empty()) return {};
   std::vector<int> sockets;
+  sockets.reserve(setup.links.size());
   for (auto const& link : setup.links) sockets.push_back(link.socket.get());
   ATTEMPT(sentry::say(startup_.get(), Word::Network, sentry::print(setup), sockets));
   return expect(Word::Done);

@@ -75,7 +75,7 @@ class TreeBuilder {
   Outcome<> mount_root() {
     bool const memory = config_.settings.overlay == Overlay::Memory;
     auto root = fs::host::create(kernel_.vfs(), std::move(descriptors_.root), {.exclusive = true, .source = "/"});
-    if (root && memory) root = overlay_over(std::move(*root));
+    if (root && memory) root = overlay_over(*root);
     if (!root)
       return refuse(
           fmt::format("cannot use '{}' as the root: {}", config_.spec.root.path, errno_text(root.error().code)));

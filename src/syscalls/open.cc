@@ -18,10 +18,11 @@ using namespace kernel;
 namespace {
 
 constexpr int large_file = 0100000;  // O_LARGEFILE, which 64-bit Linux adds by itself
-// NOLINTNEXTLINE(misc-redundant-expression): O_TMPFILE holds O_DIRECTORY
+// NOLINTBEGIN(misc-redundant-expression): O_TMPFILE holds O_DIRECTORY
 constexpr int valid_flags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |
                             O_ASYNC | O_DIRECT | large_file | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |
                             O_PATH | O_TMPFILE;
+// NOLINTEND(misc-redundant-expression)
 
 Result<int> open_at(Task& task, Fd directory, UserCString path, int flags, mode_t mode, uint64_t resolve) {
   flags |= large_file;
