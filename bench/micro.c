@@ -2,8 +2,8 @@
 //
 //   micro all              every measurement, one line each: NAME NANOSECONDS
 //   micro NAME...          only these
-//   micro distance         how long a cache line takes to another CPU and back, as "distance NANOSECONDS"; 0 with one CPU
-//   micro time COMMAND...  runs a command and tells its wall time as "command NANOSECONDS"
+//   micro distance         how long a cache line takes to another CPU and back, as "distance NANOSECONDS"; 0 with one
+//   CPU micro time COMMAND...  runs a command and tells its wall time as "command NANOSECONDS"
 //
 // Each number is the median of several batches; a batch is long enough for the clock. Linux only, no libraries.
 #define _GNU_SOURCE
