@@ -268,7 +268,8 @@ CASE(affinity_is_inherited) {
   EXPECT_EXIT(child, 0);
 }
 CASE(nice_changes_the_priority) {
-  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 0);
+  // Who runs the tests may have a priority of their own.
+  EXPECT(getpriority(PRIO_PROCESS, 0) >= -20);
   OK(setpriority(PRIO_PROCESS, 0, 5));
   EXPECT_EQ(getpriority(PRIO_PROCESS, 0), 5);
   EXPECT_EQ(syscall(SYS_getpriority, PRIO_PROCESS, 0), 15);
