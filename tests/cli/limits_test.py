@@ -116,12 +116,24 @@ def test_pause_of_blocked_and_of_many(place):
         equal(place.run("exec", container, "/guest", "echo", "alive").out, "alive\n")
 
 
+def is_blocked_on_socket(pid):
+    """Whether the process sleeps in a call that receives from a socket (proc_pid_syscall(5))."""
+    receives = {0, 7, 45, 47, 271}  # read, poll, recvfrom, recvmsg, ppoll
+    try:
+        call = pathlib.Path(f"/proc/{pid}/syscall").read_text().split()
+        has_socket = any(os.readlink(fd).startswith("socket:") for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:  # a descriptor was closed meanwhile
+        return False
+    return call[0].isdigit() and int(call[0]) in receives and has_socket
+
+
 def test_wait_gives_the_status(place):
     container = place.id()
     equal(place.run("create", "--bundle", place.bundle(("/guest", "trap")), container).status, 0)
     check("not been started" in place.run("wait", container).err, "wait before start")
     equal(place.run("start", container).status, 0)
     waiting = place.start("wait", container)
+    place.wait_for(lambda: is_blocked_on_socket(waiting.pid), "the command waits")
     place.wait_for(lambda: place.run("kill", container, "USR1").status or place.status(container) == "stopped", "it ends")
     equal(waiting.wait(harness.TIMEOUT), 10)
     place.run("delete", "--force", container)
