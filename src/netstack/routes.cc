@@ -25,6 +25,15 @@ bool Routes::remove(Prefix const& p, uint32_t interface) {
          }) != 0;
 }
 
+std::optional<Route> Routes::take(std::function<bool(Route const&)> const& fits) {
+  WriteLock lock(mutex_);
+  auto const found = std::find_if(routes_.begin(), routes_.end(), fits);
+  if (found == routes_.end()) return std::nullopt;
+  Route taken = *found;
+  routes_.erase(found);
+  return taken;
+}
+
 std::vector<Route> Routes::all() const {
   ReadLock lock(mutex_);
   return routes_;

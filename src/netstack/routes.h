@@ -1,6 +1,7 @@
 // Where packets go: the routing table and the path MTUs that the network told of.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Route {
   uint32_t metric = 0;
   uint8_t protocol = 3;  // rtm_protocol: RTPROT_BOOT
   uint8_t scope = 0;     // rtm_scope
+  friend bool operator==(Route const&, Route const&) = default;
   bool has_gateway() const { return gateway != Address::any_v6(); }
 };
 
@@ -31,6 +33,8 @@ class Routes {
 
   Result<void> add(Route);  // EEXIST, ENOBUFS
   bool remove(Prefix const&, uint32_t interface);
+  // Takes out the first route that fits.
+  std::optional<Route> take(std::function<bool(Route const&)> const& fits);
   std::vector<Route> all() const;
   // The longest prefix, then the smallest metric. interface 0: any.
   std::optional<Route> find(Address const& destination, uint32_t interface = 0) const;

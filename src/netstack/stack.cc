@@ -92,6 +92,11 @@ Neighbours* Stack::neighbours(Interface const& i) {
 
 Result<void> Stack::add_address(Interface& i, Prefix const& p) {
   if (!i.add_address({p, p.address.is_v4() ? i.name() : ""})) return fail(Errno::Exist);
+  if (i.up()) add_connected_route(i, p);
+  return {};
+}
+
+void Stack::add_connected_route(Interface const& i, Prefix const& p) {
   Route r;
   r.destination = {p.network(), p.length};
   r.interface = i.index();
@@ -103,7 +108,40 @@ Result<void> Stack::add_address(Interface& i, Prefix const& p) {
     r.metric = 256;
   }
   static_cast<void>(routes_.add(r));  // another address of the same network has brought it
+}
+
+Result<void> Stack::remove_address(Interface& i, Prefix const& p) {
+  auto const before = i.addresses();
+  bool const known = std::any_of(before.begin(), before.end(), [&](auto const& a) { return a.prefix == p; });
+  if (!known || !i.remove_address(p.address)) return fail(Errno::AddrNotAvail);
+  bool shared = false, last = true;
+  for (auto const& a : i.addresses()) {
+    shared |= a.prefix.length == p.length && a.prefix.network() == p.network();
+    last &= a.prefix.address.is_v4() != p.address.is_v4();
+  }
+  auto const goes = [&](Route const& r) {
+    if (r.interface != i.index() || r.destination.address.is_v4() != p.address.is_v4()) return r.source == p.address;
+    bool const connected = !r.has_gateway() && r.destination == Prefix{p.network(), p.length};
+    return (last && p.address.is_v4()) || r.source == p.address || (connected && !shared);
+  };
+  while (routes_.take(goes)) continue;
+  for (auto const& a : i.addresses())  // of whom the route spoke with the address that is gone
+    if (shared && a.prefix.network() == p.network() && i.up()) add_connected_route(i, a.prefix);
   return {};
+}
+
+void Stack::set_up(Interface& i, bool up) {
+  if (i.up() == up) return;
+  i.set_up(up);
+  if (up) {
+    if (i.is_loopback()) i.add_address({{Address::loopback_v6(), 128}, ""});
+    for (auto const& a : i.addresses())
+      if (!i.is_loopback()) add_connected_route(i, a.prefix);
+    return;
+  }
+  for (auto const& a : i.addresses())
+    if (!a.prefix.address.is_v4()) i.remove_address(a.prefix.address);
+  while (routes_.take([&](Route const& r) { return r.interface == i.index(); })) continue;
 }
 
 bool Stack::owns(Address const& a) const {

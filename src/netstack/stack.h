@@ -104,6 +104,10 @@ class Stack {
   Neighbours* neighbours(Interface const&);
   // Adds the address, and the route to its network. EEXIST.
   Result<void> add_address(Interface&, Prefix const&);
+  // And the routes that came with it or speak with it. EADDRNOTAVAIL.
+  Result<void> remove_address(Interface&, Prefix const&);
+  // A link that goes down loses its routes, and its IPv6 addresses; up again it has those to its own networks.
+  void set_up(Interface&, bool up);
   bool owns(Address const&) const;
 
   void receive(Interface&, PacketPtr);  // a packet from a link, beginning with the link's header
@@ -155,6 +159,7 @@ class Stack {
   void receive_ipv6(Interface&, PacketPtr);
   bool skip_extension_headers(IpInfo&, PacketPtr&);
   void deliver_transport(IpInfo&, PacketPtr);
+  void add_connected_route(Interface const&, Prefix const&);
   bool accepts(Interface&, Address const& destination, IpInfo&) const;
   // ip_output.cc
   Result<void> send_ipv4(Path const&, Address const&, Address const&, uint8_t protocol, SendOptions const&, PacketPtr);

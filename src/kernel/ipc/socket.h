@@ -17,6 +17,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "kernel/cred/credentials.h"
+#include "kernel/ipc/netlink_body.h"
 #include "kernel/time/clock.h"
 #include "kernel/vfs/file.h"
 
@@ -135,6 +136,11 @@ class SocketFamily {
   // ioctls about network interfaces, which sockets of every family answer by asking AF_INET's.
   virtual Result<uint64_t> interface_ioctl(Task&, uint32_t /*request*/, uint64_t /*argument*/) {
     return fail(Errno::NoTty);
+  }
+  // Answers a request of sock_diag(7) about this family's sockets: the bodies of the answers. `dump`: all that fit it,
+  // not one. ENOENT: there is none, or nothing is told of that protocol.
+  virtual Result<std::vector<NetlinkBody>> diagnose(std::span<std::byte const> /*request*/, bool /*dump*/) {
+    return fail(Errno::NoEnt);
   }
   // The text of /proc/net/`file`, where it is this family's to tell.
   virtual std::optional<std::string> proc_net(std::string_view /*file*/) { return std::nullopt; }

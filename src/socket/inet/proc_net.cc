@@ -4,8 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "netstack/tcp_endpoint.h"
-#include "netstack/udp_endpoint.h"
+#include "socket/inet/socket_list.h"
 
 namespace cofferdam::inet {
 
@@ -13,13 +12,8 @@ using netstack::Address;
 using netstack::Peer;
 using netstack::Stack;
 using netstack::TcpEndpoint;
-using netstack::TcpState;
-using netstack::TcpTimeWait;
-using netstack::UdpEndpoint;
 
 namespace {
-
-constexpr size_t max_rows = 65536;
 
 // Words of the address as the host reads them.
 std::string hex(Peer const& p, bool four) {
@@ -29,54 +23,21 @@ std::string hex(Peer const& p, bool four) {
   return text + fmt::format(":{:04X}", p.port);
 }
 
-struct Row {
-  Peer local, remote;
-  unsigned state = 7;
-  size_t send_queue = 0, receive_queue = 0;
-  uint64_t inode = 0, drops = 0;
-  uint32_t uid = 0;
-};
-
-std::string tcp_row(size_t number, Row const& r, bool four) {
+std::string tcp_row(size_t number, SocketRow const& r, bool four) {
   return fmt::format(
       "{:>4}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:>5}        0 {} 1 0000000000000000 20 0 0 10 -1",
-      number, hex(r.local, four), hex(r.remote, four), r.state, r.send_queue, r.receive_queue, r.uid, r.inode);
+      number, hex(r.local, four), hex(r.remote, four), static_cast<unsigned>(r.state), r.send_queue, r.receive_queue,
+      r.uid, r.inode);
 }
 
-std::string udp_row(size_t number, Row const& r, bool four) {
+std::string udp_row(size_t number, SocketRow const& r, bool four) {
   return fmt::format("{:>5}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:>5}        0 {} 2 0000000000000000 {}",
-                     number, hex(r.local, four), hex(r.remote, four), r.state, r.send_queue, r.receive_queue, r.uid,
-                     r.inode, r.drops);
-}
-
-void add_tcp(TcpEndpoint const& e, bool listening, std::vector<Row>& rows) {
-  Row r;
-  r.local = e.local();
-  r.remote = e.remote().value_or(Peer{Address::any(e.is_v4_socket()), 0, 0});
-  r.state = static_cast<unsigned>(e.state());
-  r.send_queue = listening ? e.backlog() : e.unacked_bytes();
-  r.receive_queue = listening ? e.accept_queue_length() : e.readable_bytes();
-  r.inode = e.owner.inode;
-  r.uid = e.owner.uid;
-  rows.push_back(r);
+                     number, hex(r.local, four), hex(r.remote, four), static_cast<unsigned>(r.state), r.send_queue,
+                     r.receive_queue, r.uid, r.inode, r.drops);
 }
 
 std::string tcp_table(Stack& stack, bool four) {
-  std::vector<Row> rows;
-  for (auto const& owner : stack.tcp_ports().owners())
-    if (auto e = ref_cast<TcpEndpoint>(owner); e && e->is_v4_socket() == four && e->state() == TcpState::Listen)
-      add_tcp(*e, true, rows);
-  for (auto const& receiver : stack.tcp().all()) {
-    if (rows.size() >= max_rows) break;
-    if (auto e = ref_cast<TcpEndpoint>(receiver); e && e->is_v4_socket() == four) add_tcp(*e, false, rows);
-    if (auto w = ref_cast<TcpTimeWait>(receiver); w && w->tuple().local.address.is_v4() == four) {
-      Row r;
-      r.local = w->tuple().local;
-      r.remote = w->tuple().remote;
-      r.state = static_cast<unsigned>(TcpState::TimeWait);
-      rows.push_back(r);
-    }
-  }
+  auto const rows = tcp_rows(stack, four);
   std::string text = four ? fmt::format("{:<149}\n",
                                         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
                                         "uid  timeout inode")
@@ -96,20 +57,9 @@ std::string udp_table(Stack& stack, bool four) {
                                        "uid  timeout inode ref pointer drops")
                          : "  sl  local_address                         remote_address                        st "
                            "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-  size_t number = 0;
-  for (auto const& owner : stack.udp_ports().owners()) {
-    auto e = ref_cast<UdpEndpoint>(owner);
-    if (!e || e->is_v4_socket() != four || number >= max_rows) continue;
-    auto s = e->summary();
-    Row r;
-    r.local = s.local;
-    r.remote = s.remote.value_or(Peer{Address::any(four), 0, 0});
-    r.state = s.remote ? 1 : 7;
-    r.receive_queue = s.queued_bytes;
-    r.drops = s.drops;
-    r.inode = e->owner.inode;
-    r.uid = e->owner.uid;
-    auto row = udp_row(number++, r, four);
+  auto const rows = udp_rows(stack, four);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto row = udp_row(i, rows[i], four);
     text += four ? fmt::format("{:<127}\n", row) : row + "\n";
   }
   return text;

@@ -9,6 +9,7 @@
 #include "socket/inet/netlink.h"
 #include "socket/inet/packet_link.h"
 #include "socket/inet/proc_net.h"
+#include "socket/inet/sock_diag.h"
 #include "socket/inet/tcp_socket.h"
 #include "socket/inet/udp_socket.h"
 
@@ -40,6 +41,10 @@ class Family final : public kernel::SocketFamily {
 
   Result<uint64_t> interface_ioctl(kernel::Task& task, uint32_t request, uint64_t argument) override {
     return inet::interface_ioctl(task, network_->stack(), request, argument);
+  }
+
+  Result<std::vector<kernel::NetlinkBody>> diagnose(std::span<std::byte const> request, bool dump) override {
+    return inet::diagnose(network_->stack(), request, dump);
   }
 
   std::optional<std::string> proc_net(std::string_view file) override {

@@ -23,8 +23,8 @@ int seconds(Time t) { return static_cast<int>(t / netstack::second); }
 
 }  // namespace
 
-Result<std::vector<std::byte>> TcpSocket::tcp_info(size_t room) const {
-  TcpInfo i = endpoint_->info();
+std::vector<std::byte> tcp_info_of(netstack::TcpEndpoint const& endpoint) {
+  TcpInfo i = endpoint.info();
   struct ::tcp_info t{};
   auto mss = std::max<uint64_t>(i.send_mss, 1);
   t.tcpi_state = static_cast<uint8_t>(i.state);
@@ -69,7 +69,8 @@ Result<std::vector<std::byte>> TcpSocket::tcp_info(size_t room) const {
   t.tcpi_bytes_retrans = i.bytes_retransmitted;
   t.tcpi_reord_seen = i.reordering_seen;
   t.tcpi_snd_wnd = i.send_window;
-  return option_bytes(t, room);
+  auto const bytes = std::as_bytes(std::span(&t, 1));
+  return {bytes.begin(), bytes.end()};
 }
 
 Result<std::optional<std::vector<std::byte>>> TcpSocket::get_own_option(int level, int name, size_t room) {
@@ -120,8 +121,11 @@ Result<std::optional<std::vector<std::byte>>> TcpSocket::get_own_option(int leve
     case TCP_DEFER_ACCEPT:
       value = 0;
       break;
-    case TCP_INFO:
-      return TRY(tcp_info(room));
+    case TCP_INFO: {
+      auto info = tcp_info_of(*endpoint_);
+      info.resize(std::min(info.size(), room));
+      return info;
+    }
     case TCP_CONGESTION: {
       char const text[16] = "cubic", reno[16] = "reno";
       auto b = std::as_bytes(o.cubic ? std::span(text) : std::span(reno)).first(std::min<size_t>(room, sizeof text));

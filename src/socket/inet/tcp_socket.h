@@ -6,6 +6,9 @@
 
 namespace cofferdam::inet {
 
+// struct tcp_info of TCP_INFO (tcp(7)).
+std::vector<std::byte> tcp_info_of(netstack::TcpEndpoint const&);
+
 class TcpSocket final : public InetSocket {
  public:
   TcpSocket(kernel::Task& creator, std::shared_ptr<Network>, int domain, int flags);
@@ -46,7 +49,6 @@ class TcpSocket final : public InetSocket {
   };
   Result<Copied> copy_available(kernel::IoSink&, size_t offset, size_t length, int flags);
   Result<void> set_tcp_option(int name, std::span<std::byte const>);
-  Result<std::vector<std::byte>> tcp_info(size_t room) const;
 
   Ref<netstack::TcpEndpoint> const endpoint_;
   Mutex receive_mutex_;  // who reads the stream copies to guest memory under it

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "base/mutex.h"
 #include "kernel/ipc/socket.h"
@@ -24,6 +25,12 @@ class Family final : public kernel::SocketFamily {
   Result<Ref<kernel::Socket>> create(kernel::Task&, int type, int protocol, int flags) override;
   Result<std::pair<Ref<kernel::Socket>, Ref<kernel::Socket>>> create_pair(kernel::Task&, int type, int protocol,
                                                                           int flags) override;
+
+  Result<std::vector<kernel::NetlinkBody>> diagnose(std::span<std::byte const> request, bool dump) override;
+  std::optional<std::string> proc_net(std::string_view file) override;
+  // Open sockets, for the two above.
+  void opened(UnixSocket&);
+  void closed(UnixSocket&);
 
   // Abstract names. EADDRINUSE.
   Result<void> register_name(Ref<Name const> const&, Ref<Endpoint>);
@@ -47,6 +54,11 @@ class Family final : public kernel::SocketFamily {
   using Marks = absl::flat_hash_map<Endpoint*, uint32_t>;  // references that are not accounted for yet
   Marks find_candidates() REQUIRES(flight_mutex_);
   void spare_reachable(Marks&) REQUIRES(flight_mutex_);
+
+  std::vector<std::pair<uint64_t, Ref<Endpoint>>> open_endpoints();  // with their inode numbers
+
+  Mutex open_mutex_;  // nothing is locked under it
+  absl::flat_hash_set<UnixSocket*> open_ GUARDED_BY(open_mutex_);
 
   Mutex names_mutex_;
   std::map<std::string, Ref<Endpoint>> names_ GUARDED_BY(names_mutex_);

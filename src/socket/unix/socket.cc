@@ -31,11 +31,15 @@ PeerCredentials peer_credentials_of(Task& task) {
 UnixSocket::UnixSocket(Task& creator, Ref<Endpoint> endpoint, int flags)
     : Socket(creator.kernel().ipc().allocate_inode(), AF_UNIX, endpoint->type(), 0, flags, *creator.credentials()),
       endpoint_(std::move(endpoint)) {
-  MutexLock lock(endpoint_->mutex);
-  endpoint_->socket = this;
+  {
+    MutexLock lock(endpoint_->mutex);
+    endpoint_->socket = this;
+  }
+  endpoint_->family().opened(*this);
 }
 
 UnixSocket::~UnixSocket() {
+  endpoint_->family().closed(*this);
   endpoint_->close(false);
   endpoint_->family().collect_after_close();
 }

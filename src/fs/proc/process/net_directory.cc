@@ -64,8 +64,10 @@ class NetText final : public TargetInode<PseudoText> {
   NetText(PseudoFileSystem& fs, Target const& target, uint32_t index)
       : TargetInode(fs, target, number_of(target, NumberKind::Net, index), S_IFREG | 0444), index_(index) {}
   Result<std::string> text(Task& task) override {
-    auto* inet = task.kernel().ipc().sockets.find(AF_INET);
-    if (auto told = inet ? inet->proc_net(net_files[index_].name) : std::nullopt) return std::move(*told);
+    for (int domain : {AF_INET, AF_UNIX, AF_NETLINK}) {
+      auto* family = task.kernel().ipc().sockets.find(domain);
+      if (auto told = family ? family->proc_net(net_files[index_].name) : std::nullopt) return std::move(*told);
+    }
     return std::string(net_files[index_].text);
   }
 
