@@ -577,3 +577,39 @@ CASE(proc_net_netlink_lists_sockets) {
   snprintf(want, sizeof want, " %u ", inode_of(fd));
   EXPECT(file_has("/proc/net/netlink", want));
 }
+// The value of a column of /proc/net/snmp or netstat, by its name.
+static long counter(const char* path, const char* group, const char* name) {
+  char names[8192], values[8192];
+  FILE* f = fopen(path, "r");
+  EXPECT(f != NULL);
+  long found = -1000;
+  while (fgets(names, sizeof names, f) && fgets(values, sizeof values, f)) {
+    if (strncmp(names, group, strlen(group)) != 0) continue;
+    char *n = names, *v = values, *word = strsep(&n, " \n"), *value = strsep(&v, " \n");
+    for (; word && value; word = strsep(&n, " \n"), value = strsep(&v, " \n")) {
+      if (strcmp(word, name) == 0) found = atol(value);
+    }
+  }
+  fclose(f);
+  return found;
+}
+CASE(proc_net_snmp_counts_datagrams_and_connections) {
+  own_network();
+  long sent = counter("/proc/net/snmp", "Udp:", "OutDatagrams"),
+       opens = counter("/proc/net/snmp", "Tcp:", "ActiveOpens");
+  long octets = counter("/proc/net/netstat", "IpExt:", "InOctets");
+  EXPECT(sent >= 0 && opens >= 0 && octets >= 0);
+  unsigned short port, listening;
+  int fd = loopback_socket(SOCK_DGRAM, &port), listener = loopback_socket(SOCK_STREAM, &listening);
+  OK(listen(listener, 5));
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(sendto(fd, "x", 1, 0, (struct sockaddr*)&a, sizeof a), 1);
+  int client = (int)OK(socket(AF_INET, SOCK_STREAM, 0));
+  a.sin_port = htons(listening);
+  OK(connect(client, (struct sockaddr*)&a, sizeof a));
+  EXPECT(counter("/proc/net/snmp", "Udp:", "OutDatagrams") >= sent + 10);
+  EXPECT(counter("/proc/net/snmp", "Tcp:", "ActiveOpens") >= opens + 1);
+  EXPECT(counter("/proc/net/snmp", "Tcp:", "CurrEstab") >= 2);
+  EXPECT(counter("/proc/net/netstat", "IpExt:", "InOctets") > octets);
+  EXPECT_EQ(counter("/proc/net/snmp", "Ip:", "DefaultTTL"), 64);
+}

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "socket/inet/proc_statistics.h"
 #include "socket/inet/socket_list.h"
 
 namespace cofferdam::inet {
@@ -132,6 +133,11 @@ std::optional<std::string> proc_net(Stack& stack, std::string_view file) {
   if (file == "if_inet6") return inet6_table(stack);
   if (file == "route") return route_table(stack);
   if (file == "sockstat") return socket_account(stack);
+  if (file == "sockstat6") return socket6_account(stack);
+  if (file == "snmp") return snmp_table(stack);
+  if (file == "netstat") return netstat_table(stack);
+  if (file == "arp") return arp_table(stack);
+  if (file == "ipv6_route") return route6_table(stack);
   return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// /proc/PID/net: what AF_INET tells of interfaces and sockets; the rest is empty tables.
+// /proc/PID/net: what the families of sockets tell; the rest is empty tables.
 #include <dirent.h>
 #include <sys/socket.h>
 
@@ -17,7 +17,7 @@ namespace {
 struct NetFile {
   std::string_view name, text;
 };
-constexpr std::array<NetFile, 14> net_files{{
+constexpr std::array<NetFile, 18> net_files{{
     {"arp", "IP address       HW type     Flags       HW address            Mask     Device\n"},
     {"dev",
      "Inter-|   Receive                                                |  Transmit\n"
@@ -27,7 +27,9 @@ constexpr std::array<NetFile, 14> net_files{{
      "   "
      "     0\n"},
     {"if_inet6", "00000000000000000000000000000001 01 80 10 80       lo\n"},
+    {"ipv6_route", ""},
     {"netlink", "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"},
+    {"netstat", ""},
     {"packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
     {"protocols",
      "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh "
@@ -38,9 +40,11 @@ constexpr std::array<NetFile, 14> net_files{{
     {"route",
      "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
      "                                                       \n"},
+    {"snmp", ""},
     {"sockstat",
      "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse "
      "0\nFRAG: inuse 0 memory 0\n"},
+    {"sockstat6", "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n"},
     {"tcp",
      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
      "                                                     \n"},
