@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/own_text.h"
 #include "jail/jail.h"
 #include "jail/namespaces.h"
 #include "jail/own_proc.h"
@@ -148,6 +149,7 @@ void run_sandbox(Config const& config, Descriptors d, std::vector<gofer::MountRe
     ::_exit(1);
   }
   (void)say(startup, Word::Ready);
+  host::let_go_of_text();  // of what made the sandbox
   Control control(*jailed->guest, std::move(d.startup), std::move(d.control));
   int status = control.serve();
   // At once: the kernel of the host ends every stub with this process, and there is nothing to give back in order.
