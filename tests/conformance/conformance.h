@@ -252,6 +252,11 @@ static void conformance_remove_tree(const char* path, int depth) {
 static void conformance_run_child(const struct conformance_case* c, int number) {
   (void)number;
   setpgid(0, 0);
+  // Whoever started us may ignore or block signals (nohup does).
+  for (int signal_number = 1; signal_number <= SIGRTMAX; signal_number++) signal(signal_number, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
 #ifdef CONFORMANCE_FILES
   umask(022);
   char directory[128];

@@ -85,6 +85,7 @@ NetlinkBody body_of(Row const& r, uint32_t show) {
   if ((show & UDIAG_SHOW_PEER) && r.peer) body.attribute(UNIX_DIAG_PEER, static_cast<uint32_t>(inode_of(r.peer)));
   if ((show & UDIAG_SHOW_ICONS) && r.state == State::Listening) {
     std::vector<uint32_t> inodes;
+    inodes.reserve(r.clients.size());
     for (auto const& c : r.clients) inodes.push_back(static_cast<uint32_t>(inode_of(c)));
     body.raw_attribute(UNIX_DIAG_ICONS, std::as_bytes(std::span(inodes)));
   }
