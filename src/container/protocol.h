@@ -27,6 +27,7 @@ enum class RequestKind : uint32_t {
   Pause = 8,      // no process of the container runs from here
   Resume = 9,
   Debug = 10,  // text: "tasks" or "log-level LEVEL"; reply: text for people
+  Hold = 20,   // as Wait; the process is killed when the connection ends before it
 };
 
 struct Frame {

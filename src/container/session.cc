@@ -28,6 +28,7 @@ bool stays_here(int signal) { return signal == SIGCHLD || signal == SIGPIPE || s
 Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOptions o) {
   ExecSession self;
   self.record_ = &record;
+  self.detached_ = o.detached;
   host::OwnedFd standard[3];
   std::vector<int> fds;
   for (int n = 0; n < 3; ++n) {
@@ -81,8 +82,8 @@ void ExecSession::pass_on(int signals) {
 
 Outcome<int> ExecSession::wait() {
   host::OwnedFd signals = take_signals();
-  ATTEMPT(
-      send_frame(socket_.get(), static_cast<uint32_t>(RequestKind::Wait), encode_number(static_cast<uint32_t>(pid_))));
+  auto const kind = detached_ ? RequestKind::Hold : RequestKind::Wait;
+  ATTEMPT(send_frame(socket_.get(), static_cast<uint32_t>(kind), encode_number(static_cast<uint32_t>(pid_))));
   pollfd waits[2] = {{.fd = socket_.get(), .events = POLLIN}, {.fd = signals.get(), .events = POLLIN}};
   while (!waits[0].revents) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) return refuse(fmt::format("cannot wait: {}", strerror(errno)));

@@ -22,7 +22,8 @@ class ExecSession {
  public:
   static Outcome<ExecSession> start(StateDirectory const&, ExecOptions);
   int32_t pid() const { return pid_; }  // inside
-  // Waits for its end, passing signals and window changes on. Gives the exit status to end with.
+  // Waits for its end, passing signals and window changes on. Gives the exit status to end with. A detached one has
+  // this host process in its stead: if that is killed, it is killed too.
   Outcome<int> wait();
 
  private:
@@ -34,6 +35,7 @@ class ExecSession {
   host::OwnedFd socket_;
   std::optional<RawTerminal> raw_;
   int32_t pid_ = 0;
+  bool detached_ = false;
 };
 
 // Blocks every signal but those of faults; they come by the descriptor (signalfd) from then on.

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -140,6 +141,7 @@ void Control::on_connection(Connection& c) {
   auto frame = container::receive_frame(c.socket.get());
   if (!frame) {
     c.closed = true;
+    if (c.holds && c.waits_for != 0) (void)guest_.signal({.signal = SIGKILL, .all = false, .pid = c.waits_for});
     return;
   }
   auto result = serve_request(c, *frame);
@@ -172,11 +174,13 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
       auto pid = ATTEMPT(guest_.exec(request.process, std::move(frame.fds)));
       return container::encode_number(static_cast<uint32_t>(pid));
     }
+    case RequestKind::Hold:
     case RequestKind::Wait: {
       auto pid = static_cast<int32_t>(ATTEMPT(container::decode_number(frame.payload)));
       auto status = ATTEMPT(guest_.exit_status(pid));
       if (status) return container::encode_number(static_cast<uint32_t>(*status));
       c.waits_for = pid;
+      c.holds = static_cast<RequestKind>(frame.kind) == RequestKind::Hold;
       return nothing;
     }
     case RequestKind::Processes:

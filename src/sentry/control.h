@@ -21,6 +21,7 @@ class Control {
   struct Connection {
     host::OwnedFd socket;
     int32_t waits_for = 0;  // a pid; 0: none
+    bool holds = false;     // that process is killed when the connection ends
     bool closed = false;
   };
   void on_startup();

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 
 from harness import check, equal
@@ -77,3 +78,14 @@ def test_exec_in_a_container_that_has_stopped(place):
     done = place.run("exec", container, "/guest", "true")
     check(done.status == 1 and "stopped" in done.err, repr(done))
     place.run("delete", container)
+
+
+def test_exec_detached_is_killed_with_its_stand_in(place):
+    with place.running() as container:
+        pid_file = place.path / "exec-pid"
+        equal(place.run("exec", "--detach", "--pid-file", pid_file, container, "/guest", "sleep").status, 0)
+        inside = lambda: len(place.run("ps", container).out.splitlines()) - 1
+        equal(inside(), 2)
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        place.wait_for(lambda: inside() == 1, "the process ends with the one that stands for it")
+        equal(place.status(container), "running")
