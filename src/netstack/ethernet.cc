@@ -5,12 +5,45 @@
 
 namespace cofferdam::netstack {
 
+// Puts the link header before a packet, or what packets have in its place, and sends it.
+void Stack::transmit_frame(Interface& out, EthernetHeader const& header, PacketPtr p, PacketTap const* sender) {
+  if (tapped()) tap({out, TapKind::Outgoing, header, now()}, *p, sender);
+  if (out.facts().kind == LinkKind::Ethernet) header.write(p->push(EthernetHeader::size));
+  p->interface = &out;
+  out.link().transmit(std::move(p));
+}
+
+Result<void> Stack::send_frame(Interface& out, PacketPtr p, PacketTap const* sender) {
+  Visit visit(*this);
+  if (!out.up()) return fail(Errno::NetDown);
+  auto const header = EthernetHeader::parse(p->peek(EthernetHeader::size));
+  if (!header) return fail(Errno::Inval);
+  constexpr size_t vlan_tag = 4;
+  bool const tagged = header->type == ether_vlan;
+  if (p->size() > size_t{out.mtu()} + EthernetHeader::size + (tagged ? vlan_tag : 0)) return fail(Errno::MsgSize);
+  p->pull(EthernetHeader::size);
+  auto& c = out.counters();
+  c.sent_packets.fetch_add(1, std::memory_order_relaxed);
+  c.sent_bytes.fetch_add(p->size() + EthernetHeader::size, std::memory_order_relaxed);
+  transmit_frame(out, *header, std::move(p), sender);
+  return {};
+}
+
 void Stack::receive_ethernet(Interface& from, PacketPtr p) {
   auto header = EthernetHeader::parse(p->peek(EthernetHeader::size));
   if (!header) return;
-  bool group = header->destination[0] & 1;
-  if (!group && header->destination != from.facts().hardware) return;  // a promiscuous link
+  bool group = header->destination[0] & 1, own = header->destination == from.facts().hardware;
   p->pull(EthernetHeader::size);
+  if (tapped()) {
+    auto const kind = own                                         ? TapKind::ToThisHost
+                      : header->destination == hardware_broadcast ? TapKind::Broadcast
+                      : group                                     ? TapKind::Multicast
+                                                                  : TapKind::ToAnother;
+    tap({from, kind, *header, now()}, *p);
+  }
+  if (!group && !own) return;  // a promiscuous link
+  from.counters().multicast.fetch_add(group && header->destination != hardware_broadcast ? 1 : 0,
+                                      std::memory_order_relaxed);
   if (header->type == ether_arp) {
     receive_arp(from, *p);
   } else if (header->type == ether_ipv4 || header->type == ether_ipv6) {
@@ -39,8 +72,7 @@ void Stack::receive_arp(Interface& from, Packet& p) {
   reply.target_hardware = arp->sender_hardware;
   reply.target = arp->sender;
   reply.write(answer->push(ArpPacket::size));
-  EthernetHeader{arp->sender_hardware, from.facts().hardware, ether_arp}.write(answer->push(EthernetHeader::size));
-  from.link().transmit(std::move(answer));
+  transmit_frame(from, {arp->sender_hardware, from.facts().hardware, ether_arp}, std::move(answer));
 }
 
 }  // namespace cofferdam::netstack

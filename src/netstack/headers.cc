@@ -82,7 +82,7 @@ std::optional<Ipv4Header> Ipv4Header::parse(Bytes b, bool check_sum) {
 }
 
 void Ipv4Header::write(MutableBytes b) const {
-  store8(b, 0, 0x45);
+  store8(b, 0, static_cast<uint8_t>(0x40 | header_length / 4));
   store8(b, 1, tos);
   store16(b, 2, total_length);
   store16(b, 4, id);
@@ -93,7 +93,7 @@ void Ipv4Header::write(MutableBytes b) const {
   store16(b, 10, 0);
   store_v4(b, 12, source);
   store_v4(b, 16, destination);
-  store16(b, 10, checksum_of(b.first(minimum)));
+  store16(b, 10, checksum_of(b.first(header_length)));
 }
 
 std::optional<Ipv6Header> Ipv6Header::parse(Bytes b) {

@@ -11,8 +11,9 @@
 
 namespace cofferdam::netstack {
 
-inline constexpr uint16_t ether_ipv4 = 0x0800, ether_arp = 0x0806, ether_ipv6 = 0x86dd;
-inline constexpr uint8_t protocol_icmp = 1, protocol_tcp = 6, protocol_udp = 17, protocol_icmpv6 = 58;
+inline constexpr uint16_t ether_ipv4 = 0x0800, ether_arp = 0x0806, ether_vlan = 0x8100, ether_ipv6 = 0x86dd;
+inline constexpr uint8_t protocol_icmp = 1, protocol_igmp = 2, protocol_tcp = 6, protocol_udp = 17,
+                         protocol_icmpv6 = 58;
 
 struct EthernetHeader {
   static constexpr size_t size = 14;
@@ -45,7 +46,8 @@ struct Ipv4Header {
   // Needs the whole header. Checks version, lengths and checksum (RFC 1122 3.2.1), not what follows the header.
   static std::optional<Ipv4Header> parse(Bytes, bool check_sum = true);
   static size_t length_of(Bytes first_byte);  // 0: nonsense
-  void write(MutableBytes) const;             // without options
+  // header_length says how much room there is; the options behind the fixed part stand there already.
+  void write(MutableBytes) const;
 };
 
 struct Ipv6Header {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "netstack/echo_endpoint.h"
+#include "netstack/raw_endpoint.h"
 #include "netstack/stack.h"
 #include "netstack/tcp_endpoint.h"
 #include "netstack/udp_endpoint.h"
@@ -85,29 +87,26 @@ void Stack::send_error(IpInfo const& info, uint8_t type, uint8_t code, uint32_t 
   bool four = info.destination.is_v4();
   if (info.protocol == (four ? protocol_icmp : protocol_icmpv6)) return;
   if (!may_send_error()) return;
-  auto p = std::make_unique<Packet>();
-  size_t header = four ? Ipv4Header::minimum : Ipv6Header::size;
-  std::vector<std::byte> quote(header + std::min(about.size(), (four ? quoted_v4 : quoted_v6) - header));
-  about.copy_to(MutableBytes(quote).subspan(header));
+  size_t const most = four ? quoted_v4 : quoted_v6;
+  std::vector<std::byte> start(std::min(about.size(), most));
+  about.copy_to(start);
+  Packet quote;
+  quote.append(View::copy_of(start));
+  push_ip_header(info, quote);
+  std::vector<std::byte> quoted(std::min(quote.size(), most));
+  quote.copy_to(quoted);
+  // How long it was stands in its header, also where less is quoted.
+  size_t const header = quote.size() - start.size();
+  if (four)
+    store16(quoted, 2, static_cast<uint16_t>(std::min<size_t>(header + about.size(), 65535)));
+  else
+    store16(quoted, 4, static_cast<uint16_t>(std::min<size_t>(about.size(), 65535)));
   if (four) {
-    Ipv4Header h;
-    h.total_length = static_cast<uint16_t>(std::min<size_t>(header + about.size(), 65535));
-    h.ttl = info.ttl;
-    h.tos = info.tos;
-    h.protocol = info.protocol;
-    h.source = info.source;
-    h.destination = info.destination;
-    h.write(quote);
-  } else {
-    Ipv6Header h;
-    h.payload_length = static_cast<uint16_t>(std::min<size_t>(about.size(), 65535));
-    h.hop_limit = info.ttl;
-    h.next_header = info.protocol;
-    h.source = info.source;
-    h.destination = info.destination;
-    h.write(quote);
+    store16(quoted, 10, 0);
+    store16(quoted, 10, checksum_of(Bytes(quoted).first(header)));
   }
-  p->append(View::copy_of(quote));
+  auto p = std::make_unique<Packet>();
+  p->append(View::copy_of(quoted));
   send_icmp(info.destination, info.source, info.interface->index(), {type, code, 0, rest}, std::move(p));
 }
 
@@ -126,6 +125,7 @@ void Stack::receive_icmp(IpInfo const& info, PacketPtr p) {
     p->checksum_verified = false;
     return send_icmp(info.destination, info.source, info.interface->index(), {echo_reply, 0, 0, h->rest}, std::move(p));
   }
+  if (h->type == echo_reply) return deliver_echo(info, *h, *p);
   IcmpError error;
   if (h->type == unreachable_type)
     error = unreachable_error(h->code);
@@ -145,7 +145,19 @@ void Stack::receive_icmp(IpInfo const& info, PacketPtr p) {
   error.type = h->type;
   error.code = h->code;
   error.reporter = info.source;
+  error.interface = info.interface->index();
   report_error(*quoted, transport, error);
+}
+
+// An answer to a program's echo request.
+void Stack::deliver_echo(IpInfo const& info, IcmpHeader const& h, Packet const& body) {
+  auto const identifier = static_cast<uint16_t>(h.rest >> 16);
+  Peer const local{info.destination, identifier, 0}, remote{info.source, identifier, 0};
+  auto endpoint = ref_cast<EchoEndpoint>(echo_ports_.find(local, remote, info.interface->index(), 0));
+  if (!endpoint || endpoint->is_v4_socket() != info.destination.is_v4()) return;
+  auto whole = body.clone();
+  h.write(whole->push(IcmpHeader::size));
+  endpoint->deliver(info, identifier, *whole);
 }
 
 // To the endpoint that sent the packet. `quoted` and `transport` are hostile: the endpoint must exist for them to
@@ -155,12 +167,19 @@ void Stack::report_error(IpInfo const& quoted, Bytes transport, IcmpError const&
   Peer local{quoted.source, load16(transport, 0), 0}, remote{quoted.destination, load16(transport, 2), 0};
   if (quoted.protocol == protocol_udp) {
     if (error.next_mtu != 0) routes_.learn_path_mtu(remote.address, error.next_mtu, now());
-    auto endpoint = ref_cast<UdpEndpoint>(udp_ports_.find(local, remote, 0));
+    auto endpoint = ref_cast<UdpEndpoint>(udp_ports_.find(local, remote, error.interface, 0));
     if (endpoint) endpoint->on_icmp(remote, error);
   } else if (quoted.protocol == protocol_tcp) {
     auto endpoint = ref_cast<TcpEndpoint>(tcp_.find({local, remote}));
     if (endpoint) endpoint->on_icmp(SeqNum(load32(transport, 4)), error);
+  } else if (quoted.protocol == (quoted.source.is_v4() ? protocol_icmp : protocol_icmpv6)) {
+    uint16_t const identifier = load16(transport, 4);
+    auto found =
+        echo_ports_.find({quoted.source, identifier, 0}, {quoted.destination, identifier, 0}, error.interface, 0);
+    if (auto endpoint = ref_cast<EchoEndpoint>(found)) endpoint->on_icmp(quoted.destination, error);
   }
+  for (auto const& e : raw_.find(quoted.protocol))
+    if (e->is_v4_socket() == quoted.source.is_v4()) e->on_icmp(quoted.destination, error);
 }
 
 // No neighbour answered for the packet's next hop: as if a router had said "host unreachable".
@@ -189,6 +208,7 @@ void Stack::unreachable(PacketPtr p) {
     error.code = 3;
   }
   error.reporter = quoted.source;
+  error.interface = p->interface ? p->interface->index() : 0;
   report_error(quoted, transport, error);
 }
 
@@ -205,6 +225,7 @@ void Stack::receive_icmpv6(IpInfo const& info, PacketPtr p) {
                     echo_reply = 129, neighbour_solicitation = 135, neighbour_advertisement = 136;
   if (h->type == neighbour_solicitation || h->type == neighbour_advertisement)
     return receive_neighbour_message(info, *h, *p);
+  if (h->type == mld_query || h->type == mld_report_v1) return receive_mld(info, h->type, *p);
   p->pull(IcmpHeader::size);
   if (h->type == echo) {
     if (!info.source.is_unicast()) return;
@@ -212,10 +233,12 @@ void Stack::receive_icmpv6(IpInfo const& info, PacketPtr p) {
     Address source = info.to_one ? info.destination : Address::any_v6();
     return send_icmp(source, info.source, info.interface->index(), {echo_reply, 0, 0, h->rest}, std::move(p));
   }
+  if (h->type == echo_reply) return deliver_echo(info, *h, *p);
   IcmpError error;
   error.type = h->type;
   error.code = h->code;
   error.reporter = info.source;
+  error.interface = info.interface->index();
   if (h->type == unreachable_type) {
     static constexpr int errors[] = {ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES};
     if (h->code >= std::size(errors)) return;
@@ -240,6 +263,14 @@ void Stack::receive_icmpv6(IpInfo const& info, PacketPtr p) {
   quoted.destination = q->destination;
   quoted.protocol = q->next_header;
   report_error(quoted, transport, error);
+}
+
+// RFC 3810 5.1.14, 6.2: from this link, with a router alert.
+void Stack::receive_mld(IpInfo const& info, uint8_t type, Packet& p) {
+  if (!info.source.is_link_local() || info.ttl != 1 || !info.router_alert) return;
+  std::vector<std::byte> message(p.size());
+  p.copy_to(message);
+  if (auto joined = groups(info.interface->index())) joined->receive_mld(type, message);
 }
 
 // RFC 4861 7.1, 7.2: who has an address, and the answer.

@@ -59,4 +59,11 @@ Address Interface::source_for(Address const& destination) const {
   return best ? best->prefix.address : Address::any(destination.is_v4());
 }
 
+Address Interface::link_local() const {
+  ReadLock lock(mutex_);
+  for (auto const& a : addresses_)
+    if (!a.prefix.address.is_v4() && a.prefix.address.is_link_local()) return a.prefix.address;
+  return Address::any_v6();
+}
+
 }  // namespace cofferdam::netstack

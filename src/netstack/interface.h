@@ -67,6 +67,7 @@ class Interface {
   bool is_broadcast(Address const&) const;
   // The address to speak to `destination` with; any() when there is none of its family.
   Address source_for(Address const& destination) const;
+  Address link_local() const;  // of IPv6; ::: there is none
 
  private:
   uint32_t const index_;

@@ -12,18 +12,103 @@ constexpr uint8_t hop_by_hop = 0, routing = 43, fragment = 44, no_next_header = 
 }  // namespace
 
 // Is it for this host? Fills in whether it is for this host alone.
-bool Stack::accepts(Interface& from, Address const& destination, IpInfo& info) const {
-  if (destination.is_multicast() || destination.is_limited_broadcast() || from.is_broadcast(destination)) {
+bool Stack::accepts(Interface& from, IpInfo& info) const {
+  Address const& to = info.destination;
+  if (to.is_multicast()) {
+    info.to_one = false;
+    auto joined = groups(from.index());
+    return joined && joined->accepts(to, info.source);
+  }
+  if (to.is_limited_broadcast() || from.is_broadcast(to)) {
     info.to_one = false;
     return true;
   }
-  return owns(destination);
+  info.to_one = true;
+  return owns(to);
+}
+
+namespace {
+
+IpInfo info_of(Ipv4Header const& h, Bytes whole, Interface& from) {
+  IpInfo info{h.source, h.destination, h.protocol, h.ttl, h.tos, &from};
+  info.id = h.id;
+  info.dont_fragment = h.dont_fragment;
+  Bytes const options = whole.subspan(Ipv4Header::minimum, h.header_length - Ipv4Header::minimum);
+  info.ip_options.assign(options.begin(), options.end());
+  return info;
+}
+
+IpInfo info_of(Ipv6Header const& h, Interface& from) {
+  IpInfo info{h.source, h.destination, h.next_header, h.hop_limit, h.traffic_class, &from};
+  info.flow_label = h.flow_label;
+  return info;
+}
+
+// Puts the header that a packet came with before it again.
+void push_ipv4(IpInfo const& info, Packet& p) {
+  Ipv4Header h;
+  h.header_length = Ipv4Header::minimum + info.ip_options.size();
+  h.total_length = static_cast<uint16_t>(std::min<size_t>(p.size() + h.header_length, 65535));
+  h.id = info.id;
+  h.tos = info.tos;
+  h.ttl = info.ttl;
+  h.protocol = info.protocol;
+  h.dont_fragment = info.dont_fragment;
+  h.source = info.source;
+  h.destination = info.destination;
+  auto b = p.push(h.header_length);
+  std::ranges::copy(info.ip_options, b.begin() + Ipv4Header::minimum);
+  h.write(b);
+}
+
+void push_ipv6(IpInfo const& info, Packet& p) {
+  Ipv6Header h;
+  h.traffic_class = info.tos;
+  h.flow_label = info.flow_label;
+  h.payload_length = static_cast<uint16_t>(std::min<size_t>(p.size(), 65535));
+  h.next_header = info.protocol;
+  h.hop_limit = info.ttl;
+  h.source = info.source;
+  h.destination = info.destination;
+  h.write(p.push(Ipv6Header::size));
+}
+
+}  // namespace
+
+void Stack::push_ip_header(IpInfo const& info, Packet& p) {
+  if (info.destination.is_v4())
+    push_ipv4(info, p);
+  else
+    push_ipv6(info, p);
+}
+
+// A packet whose headers are taken off, through one of the filter's hooks. False: it is dropped.
+bool Stack::input_passes(FilterHook hook, IpInfo& info, Packet& p) {
+  bool const four = info.destination.is_v4();
+  push_ip_header(info, p);
+  if (filter_->filter(hook, info.interface, nullptr, p) == Verdict::Drop) return false;
+  bool const router_alert = info.router_alert;
+  if (four) {
+    size_t const length = Ipv4Header::length_of(p.peek(1));
+    auto const h = length == 0 ? std::nullopt : Ipv4Header::parse(p.peek(length), false);
+    if (!h) return false;
+    info = info_of(*h, p.peek(length), *info.interface);
+    p.pull(length);
+  } else {
+    auto const h = Ipv6Header::parse(p.peek(Ipv6Header::size));
+    if (!h) return false;
+    info = info_of(*h, *info.interface);
+    p.pull(Ipv6Header::size);
+  }
+  info.router_alert = router_alert;
+  return true;
 }
 
 void Stack::receive_ipv4(Interface& from, PacketPtr p) {
   ++statistics_.ip_received;
+  bool const own = p->looped;
   size_t length = Ipv4Header::length_of(p->peek(1));
-  auto header = length == 0 ? std::nullopt : Ipv4Header::parse(p->peek(length), !from.is_loopback());
+  auto header = length == 0 ? std::nullopt : Ipv4Header::parse(p->peek(length), !own);
   if (!header || header->total_length > p->size()) {
     ++statistics_.ip_header_errors;
     return;
@@ -31,9 +116,10 @@ void Stack::receive_ipv4(Interface& from, PacketPtr p) {
   // Addresses that no packet from a wire may have (RFC 1122 3.2.1.3).
   bool martian = header->source.is_multicast() || header->source.is_limited_broadcast() ||
                  from.is_broadcast(header->source) ||
-                 (!from.is_loopback() && (header->source.is_loopback() || header->destination.is_loopback()));
-  IpInfo info{header->source, header->destination, header->protocol, header->ttl, header->tos, &from};
-  if (martian || !accepts(from, header->destination, info)) {
+                 (!own && (header->source.is_loopback() || header->destination.is_loopback() || owns(header->source)));
+  IpInfo info = info_of(*header, p->peek(length), from);
+  bool const mine = !martian && accepts(from, info);
+  if (martian || (!mine && !filter_)) {
     ++statistics_.ip_address_errors;
     return;
   }
@@ -46,11 +132,22 @@ void Stack::receive_ipv4(Interface& from, PacketPtr p) {
     if (!p) return;
     ++statistics_.ip_reassembled;
   }
+  if (filter_ && !filter_arrived(info, *p)) return;
   deliver_transport(info, std::move(p));
 }
 
+// The hooks of what arrives; the first may have turned it to another destination.
+bool Stack::filter_arrived(IpInfo& info, Packet& p) {
+  if (!input_passes(FilterHook::Arrived, info, p)) return false;
+  if (!accepts(*info.interface, info)) {
+    ++statistics_.ip_address_errors;
+    return false;
+  }
+  return input_passes(FilterHook::ToThisHost, info, p);
+}
+
 // What to do about an option that is not known: its two highest bits say it (RFC 8200 4.2).
-static bool options_acceptable(Bytes options) {
+static bool options_acceptable(Bytes options, bool& router_alert) {
   size_t at = 2;
   while (at < options.size()) {
     uint8_t type = load8(options, at);
@@ -61,6 +158,7 @@ static bool options_acceptable(Bytes options) {
     if (at + 2 > options.size()) return false;
     size_t length = 2u + load8(options, at + 1);
     if (at + length > options.size()) return false;
+    if (type == 5) router_alert = true;
     if (type != 1 && type != 5 && type >> 6 != 0) return false;  // PadN, router alert
     at += length;
   }
@@ -79,7 +177,7 @@ bool Stack::skip_extension_headers(IpInfo& info, PacketPtr& p) {
         if (start.empty()) return false;
         size_t length = (load8(start, 1) + 1u) * 8;
         Bytes whole = p->peek(length);
-        if (whole.empty() || !options_acceptable(whole)) return false;
+        if (whole.empty() || !options_acceptable(whole, info.router_alert)) return false;
         info.protocol = load8(whole, 0);
         p->pull(length);
         break;
@@ -125,10 +223,10 @@ void Stack::receive_ipv6(Interface& from, PacketPtr p) {
   }
   bool martian = header->source.is_multicast() || header->source.is_v4() || header->destination.is_v4() ||
                  header->destination == Address::any_v6() ||
-                 (!from.is_loopback() && (header->source.is_loopback() || header->destination.is_loopback()));
-  IpInfo info{header->source,    header->destination,   header->next_header,
-              header->hop_limit, header->traffic_class, &from};
-  if (martian || !accepts(from, header->destination, info)) {
+                 (!p->looped && (header->source.is_loopback() || header->destination.is_loopback()));
+  IpInfo info = info_of(*header, from);
+  bool const mine = !martian && accepts(from, info);
+  if (martian || (!mine && !filter_)) {
     ++statistics_.ip_address_errors;
     return;
   }
@@ -136,12 +234,14 @@ void Stack::receive_ipv6(Interface& from, PacketPtr p) {
   p->truncate(Ipv6Header::size + header->payload_length);
   p->pull(Ipv6Header::size);
   if (!skip_extension_headers(info, p)) return;
+  if (filter_ && !filter_arrived(info, *p)) return;
   deliver_transport(info, std::move(p));
 }
 
 void Stack::deliver_transport(IpInfo& info, PacketPtr p) {
   ++statistics_.ip_delivered;
-  bool four = info.destination.is_v4();
+  bool const four = info.destination.is_v4();
+  bool const taken = raw_.wants(info.protocol) && deliver_raw(info, *p);
   switch (info.protocol) {
     case protocol_tcp:
       return receive_tcp(info, std::move(p));
@@ -150,17 +250,28 @@ void Stack::deliver_transport(IpInfo& info, PacketPtr p) {
     case protocol_icmp:
       if (four) return receive_icmp(info, std::move(p));
       break;
+    case protocol_igmp:
+      if (four) return receive_igmp(info, *p);
+      break;
     case protocol_icmpv6:
       if (!four) return receive_icmpv6(info, std::move(p));
       break;
     default:
       break;
   }
+  if (taken) return;
   ++statistics_.ip_unknown_protocols;
   if (four)
     send_error(info, 3, 2, 0, *p);  // protocol unreachable (RFC 1122 3.2.2.1)
   else
     send_error(info, 4, 1, 6, *p);  // unrecognized next header
+}
+
+void Stack::receive_igmp(IpInfo const& info, Packet& p) {
+  std::vector<std::byte> message(std::min(p.size(), size_t{65535}));
+  p.copy_to(message);
+  auto joined = groups(info.interface->index());
+  if (joined && checksum_of(message) == 0) joined->receive_igmp(message);
 }
 
 }  // namespace cofferdam::netstack

@@ -10,8 +10,7 @@ void Neighbours::transmit(PacketPtr p, HardwareAddress const& to) {
   Bytes first = p->peek(1);
   if (first.empty()) return;
   uint16_t type = load8(first, 0) >> 4 == 4 ? ether_ipv4 : ether_ipv6;
-  EthernetHeader{to, interface_.facts().hardware, type}.write(p->push(EthernetHeader::size));
-  interface_.link().transmit(std::move(p));
+  stack_.transmit_frame(interface_, {to, interface_.facts().hardware, type}, std::move(p));
 }
 
 // ARP request, or neighbour solicitation (RFC 4861 7.2.2).
@@ -25,9 +24,7 @@ void Neighbours::ask(Address const& about, HardwareAddress const* unicast) {
     arp.sender = source;
     arp.target = about;
     arp.write(p->push(ArpPacket::size));
-    EthernetHeader{unicast ? *unicast : hardware_broadcast, own, ether_arp}.write(p->push(EthernetHeader::size));
-    interface_.link().transmit(std::move(p));
-    return;
+    return stack_.transmit_frame(interface_, {unicast ? *unicast : hardware_broadcast, own, ether_arp}, std::move(p));
   }
   Address to = unicast ? about : about.solicited_node();
   constexpr size_t length = IcmpHeader::size + 16 + 8;

@@ -15,7 +15,7 @@ class Interface;
 
 class Packet {
  public:
-  static constexpr size_t header_room = 128;  // Ethernet 14 (+ VLAN 4), IPv6 40, TCP 60
+  static constexpr size_t header_room = 160;  // Ethernet 14 (+ VLAN 4), IPv4 60 or IPv6 40 and 8, TCP 60
 
   size_t size() const { return head_size() + payload_size_; }
   size_t payload_size() const { return payload_size_; }
@@ -53,6 +53,7 @@ class Packet {
   size_t copy_to(MutableBytes) const;
   std::unique_ptr<Packet> clone() const;  // shares the payload
 
+  bool looped = false;             // this host's own, on its way to itself
   bool checksum_verified = false;  // came with a good transport checksum, or by a way that needs none
   uint16_t gso_size = 0;           // TCP payload bytes per segment when the link is to cut it; 0: as it is
   uint8_t flow = 0;                // packets of one conversation carry the same number and stay in order

@@ -24,7 +24,11 @@ bool PortBinding::covers(Address const& a) const {
   return address_ == Address::any_v6() && (!v6_only_ || !a.is_v4());
 }
 
-bool PortBinding::overlaps(PortBinding const& o) const { return covers(o.address_) || o.covers(address_); }
+bool PortBinding::overlaps(PortBinding const& o) const {
+  uint32_t const here = interface, there = o.interface;
+  if (here != 0 && there != 0 && here != there) return false;
+  return covers(o.address_) || o.covers(address_);
+}
 
 // inet_csk_bind_conflict of Linux and its UDP sibling.
 bool Ports::conflict(PortBinding const& a, PortBinding const& b, bool listening) const {
@@ -117,7 +121,7 @@ void Ports::set_remote(PortBinding& binding, Address const& local, Peer const& r
   binding.remote_ = remote;
 }
 
-Ref<RefCounted> Ports::find(Peer const& local, Peer const& remote, uint64_t hash) const {
+Ref<RefCounted> Ports::find(Peer const& local, Peer const& remote, uint32_t interface, uint64_t hash) const {
   auto& shard = shard_of(local.port);
   MutexLock lock(shard.mutex);
   auto at = shard.bindings.find(local.port);
@@ -126,10 +130,13 @@ Ref<RefCounted> Ports::find(Peer const& local, Peer const& remote, uint64_t hash
   absl::InlinedVector<PortBinding*, 8> best;
   for (auto* b : at->second) {
     if (!b->owner_ || (rules_ == Rules::Tcp && !b->listening_) || !b->covers(local.address)) continue;
-    int score = b->address_ == local.address ? 2 : b->address_ == Address::any(local.address.is_v4()) ? 1 : 0;
+    if (!b->hears(interface)) continue;
+    // compute_score of Linux, where an exact address goes before everything.
+    int score = b->address_ == local.address ? 32 : b->address_ == Address::any(local.address.is_v4()) ? 1 : 0;
+    if (b->interface != 0) score += 4;
     if (b->remote_.port != 0) {
       if (b->remote_.port != remote.port || b->remote_.address != remote.address) continue;
-      score += 4;
+      score += 8;
     }
     if (score < best_score) continue;
     if (score > best_score || !b->reuse_port || !best.front()->reuse_port) best.clear();
@@ -152,14 +159,14 @@ std::vector<Ref<RefCounted>> Ports::owners() const {
   return found;
 }
 
-std::vector<Ref<RefCounted>> Ports::find_all(Peer const& local, Peer const& remote) const {
+std::vector<Ref<RefCounted>> Ports::find_all(Peer const& local, Peer const& remote, uint32_t interface) const {
   std::vector<Ref<RefCounted>> found;
   auto& shard = shard_of(local.port);
   MutexLock lock(shard.mutex);
   auto at = shard.bindings.find(local.port);
   if (at == shard.bindings.end()) return found;
   for (auto* b : at->second) {
-    if (!b->owner_ || !b->covers(local.address)) continue;
+    if (!b->owner_ || !b->covers(local.address) || !b->hears(interface)) continue;
     if (b->remote_.port != 0 && (b->remote_.port != remote.port || b->remote_.address != remote.address)) continue;
     if (b->owner_->try_ref()) found.push_back(Ref<RefCounted>::adopt(b->owner_));
   }

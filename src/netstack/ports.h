@@ -24,6 +24,7 @@ struct BindRequest {
   bool v6_only = false;
   bool reuse_address = false, reuse_port = false;
   uint32_t uid = 0;
+  uint32_t interface = 0;  // SO_BINDTODEVICE; 0: any
 };
 
 // A claim on a port, held as long as it lives. Connections that came from a listener share its claim.
@@ -32,6 +33,7 @@ class PortBinding final : public RefCounted {
   PortBinding(Ports& ports, BindRequest const& r, bool for_connect)
       : reuse_address(r.reuse_address),
         reuse_port(r.reuse_port),
+        interface(r.interface),
         ports_(ports),
         address_(r.local),
         port_(r.port),
@@ -42,6 +44,7 @@ class PortBinding final : public RefCounted {
   Address const& address() const { return address_; }
   uint16_t port() const { return port_; }
   std::atomic<bool> reuse_address, reuse_port;
+  std::atomic<uint32_t> interface;
 
  protected:
   void last_ref_dropped() override;
@@ -49,6 +52,7 @@ class PortBinding final : public RefCounted {
  private:
   friend class Ports;
   bool covers(Address const&) const;
+  bool hears(uint32_t from_interface) const { return interface == 0 || interface == from_interface; }
   bool overlaps(PortBinding const&) const;
 
   Ports& ports_;
@@ -81,10 +85,11 @@ class Ports {
 
   std::vector<Ref<RefCounted>> owners() const;  // all who get something
 
-  // Who gets what comes from `remote` to `local`; hash chooses among those that share by SO_REUSEPORT. Null: nobody.
-  Ref<RefCounted> find(Peer const& local, Peer const& remote, uint64_t hash) const;
+  // Who gets what comes from `remote` to `local` on an interface; hash chooses among those that share by SO_REUSEPORT.
+  // Null: nobody.
+  Ref<RefCounted> find(Peer const& local, Peer const& remote, uint32_t interface, uint64_t hash) const;
   // All of them: multicast and broadcast.
-  std::vector<Ref<RefCounted>> find_all(Peer const& local, Peer const& remote) const;
+  std::vector<Ref<RefCounted>> find_all(Peer const& local, Peer const& remote, uint32_t interface) const;
 
  private:
   friend class PortBinding;

@@ -38,6 +38,7 @@ Stack::Stack(Environment& environment)
       next_ip_id_(0),
       tcp_ports_(Ports::Rules::Tcp, environment),
       udp_ports_(Ports::Rules::Udp, environment),
+      echo_ports_(Ports::Rules::Udp, environment),
       wheel_(environment),
       continuation_(make_ref<Continuation>()) {
   environment_.random(std::as_writable_bytes(std::span(&secret_, 1)));
@@ -62,6 +63,7 @@ Interface& Stack::add_interface(std::string name, std::unique_ptr<Link> link) {
   Interface& added = *interfaces_.back();
   bool asks = added.facts().kind == LinkKind::Ethernet;
   neighbours_.push_back(asks ? make_ref<Neighbours>(*this, added) : Ref<Neighbours>());
+  groups_.push_back(make_ref<Groups>(*this, added));
   return added;
 }
 
@@ -90,8 +92,31 @@ Neighbours* Stack::neighbours(Interface const& i) {
   return i.index() <= neighbours_.size() ? neighbours_[i.index() - 1].get() : nullptr;
 }
 
+Ref<Groups> Stack::groups(uint32_t index) const {
+  ReadLock lock(interfaces_mutex_);
+  return index == 0 || index > groups_.size() ? Ref<Groups>() : groups_[index - 1];
+}
+
+Result<uint32_t> Stack::interface_for_group(Address const& group, uint32_t index, Address const& local) {
+  if (index != 0) {
+    if (!interface(index)) return fail(Errno::NoDev);
+    return index;
+  }
+  if (!local.is_any()) {
+    for (auto* i : interfaces())
+      if (i->has_address(local)) return i->index();
+    return fail(Errno::NoDev);
+  }
+  auto const route = routes_.find(group);
+  if (!route) return fail(Errno::NoDev);
+  return route->interface;
+}
+
 Result<void> Stack::add_address(Interface& i, Prefix const& p) {
+  Visit visit(*this);
   if (!i.add_address({p, p.address.is_v4() ? i.name() : ""})) return fail(Errno::Exist);
+  if (!p.address.is_v4())  // RFC 4291 2.8: each address has a group of those who may share its last bits
+    TRY(groups(i.index())->set({nullptr, p.address}, p.address.solicited_node(), {FilterMode::Exclude, {}}));
   if (i.up()) add_connected_route(i, p);
   return {};
 }
@@ -113,7 +138,9 @@ void Stack::add_connected_route(Interface const& i, Prefix const& p) {
 Result<void> Stack::remove_address(Interface& i, Prefix const& p) {
   auto const before = i.addresses();
   bool const known = std::any_of(before.begin(), before.end(), [&](auto const& a) { return a.prefix == p; });
+  Visit visit(*this);
   if (!known || !i.remove_address(p.address)) return fail(Errno::AddrNotAvail);
+  if (!p.address.is_v4()) TRY(groups(i.index())->set({nullptr, p.address}, p.address.solicited_node(), {}));
   bool shared = false, last = true;
   for (auto const& a : i.addresses()) {
     shared |= a.prefix.length == p.length && a.prefix.network() == p.network();
@@ -131,16 +158,23 @@ Result<void> Stack::remove_address(Interface& i, Prefix const& p) {
 }
 
 void Stack::set_up(Interface& i, bool up) {
+  Visit visit(*this);
   if (i.up() == up) return;
   i.set_up(up);
+  auto joined = groups(i.index());
   if (up) {
     if (i.is_loopback()) i.add_address({{Address::loopback_v6(), 128}, ""});
     for (auto const& a : i.addresses())
       if (!i.is_loopback()) add_connected_route(i, a.prefix);
+    joined->announce();
     return;
   }
-  for (auto const& a : i.addresses())
-    if (!a.prefix.address.is_v4()) i.remove_address(a.prefix.address);
+  for (auto const& a : i.addresses()) {
+    Address const& own = a.prefix.address;
+    if (own.is_v4()) continue;
+    static_cast<void>(joined->set({nullptr, own}, own.solicited_node(), {}));
+    i.remove_address(own);
+  }
   while (routes_.take([&](Route const& r) { return r.interface == i.index(); })) continue;
 }
 
@@ -170,6 +204,7 @@ void Stack::deliver(Interface& from, PacketPtr p) {
 }
 
 void Stack::queue_loopback(PacketPtr p) {
+  p->looped = true;
   size_t n = p->flow % loopback_shards;
   auto& shard = loopback_[n];
   MutexLock lock(shard.mutex);
@@ -197,6 +232,11 @@ bool Stack::drain(size_t n, size_t& budget) {
       from.counters().received_packets.fetch_add(1, std::memory_order_relaxed);
       from.counters().received_bytes.fetch_add(p->size(), std::memory_order_relaxed);
       if (budget != 0) --budget;
+      if (tapped()) {
+        Bytes const first = p->peek(1);
+        bool const six = !first.empty() && load8(first, 0) >> 4 == 6;
+        tap({from, TapKind::ToThisHost, {{}, {}, six ? ether_ipv6 : ether_ipv4}, now()}, *p);
+      }
       deliver(from, std::move(p));
     }
     MutexLock lock(shard.mutex);
@@ -206,6 +246,11 @@ bool Stack::drain(size_t n, size_t& budget) {
 }
 
 void Stack::settle() {
+  work_off();
+  notify_taps();
+}
+
+void Stack::work_off() {
   size_t budget = settle_budget;
   uint32_t others = 0;  // shards that somebody else works at
   while (budget != 0) {

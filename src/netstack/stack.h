@@ -15,10 +15,14 @@
 
 #include "base/result.h"
 #include "netstack/checksum.h"
+#include "netstack/groups.h"
 #include "netstack/headers.h"
 #include "netstack/interface.h"
 #include "netstack/neighbours.h"
+#include "netstack/packet_filter.h"
+#include "netstack/packet_tap.h"
 #include "netstack/ports.h"
+#include "netstack/raw_table.h"
 #include "netstack/reassembly.h"
 #include "netstack/routes.h"
 #include "netstack/statistics.h"
@@ -39,7 +43,8 @@ struct Settings {
       tcp_keepalive_interval{75 * second};
   std::atomic<unsigned> tcp_keepalive_probes{9};
   std::atomic<size_t> tcp_max_syn_backlog{1024}, tcp_max_time_wait{32768}, tcp_max_orphans{16384};
-  std::atomic<size_t> memory_limit{256 << 20};  // of all queues together
+  std::atomic<size_t> igmp_max_memberships{20}, igmp_max_sources{10};  // of a socket
+  std::atomic<size_t> memory_limit{256 << 20};                         // of all queues together
 };
 
 // How a packet goes out.
@@ -47,7 +52,8 @@ struct Path {
   Interface* out = nullptr;
   Address source, next_hop;
   uint32_t mtu = 0;
-  bool local = false;  // to this host itself
+  bool local = false;      // to this host itself
+  bool broadcast = false;  // to all on the link
 };
 
 // What IP knows of a packet that it hands up.
@@ -56,13 +62,35 @@ struct IpInfo {
   uint8_t protocol = 0, ttl = 0, tos = 0;
   Interface* interface = nullptr;
   bool to_one = true;  // not to a broadcast or multicast address
+  bool router_alert = false;
+  bool dont_fragment = false;
+  uint16_t id = 0;                    // of IPv4
+  uint32_t flow_label = 0;            // of IPv6
+  std::vector<std::byte> ip_options;  // of IPv4, as they came
+};
+
+// What to do about the size of the path's packets: IP_PMTUDISC_* (ip(7)).
+enum class PathMtuMode : uint8_t {
+  Dont,       // fragments may be made on the way
+  Want,       // and here, but not on the way
+  Do,         // nowhere: EMSGSIZE
+  Probe,      // nowhere, and what the path is known for does not count: the link's size alone does
+  Interface,  // the same, and fragments may be made on the way
+  Omit,       // and here
 };
 
 struct SendOptions {
   uint8_t ttl = 0;  // 0: the default
   uint8_t tos = 0;
-  bool dont_fragment = false;
+  PathMtuMode path_mtu = PathMtuMode::Dont;
   uint8_t flow = 0;
+  bool host_only = false;  // a TTL of 0: it does not leave this host
+  bool loop = true;        // what goes to a group that this host is in comes here, too
+  uint32_t interface = 0;  // datagrams: out of this one (IP_MULTICAST_IF, IP_UNICAST_IF, IP_PKTINFO)
+  Address source;          // datagrams: with this address of this host's (IP_PKTINFO); ::: as the path has it
+  uint32_t flow_label = 0;
+  Bytes ip_options;  // of IPv4: at most 40 bytes, a multiple of four
+  Bytes hop_by_hop;  // of IPv6: an extension header, a multiple of eight; its first byte is filled in
 };
 
 // What an ICMP error says to the endpoint whose packet it is about, as an errno.
@@ -72,6 +100,7 @@ struct IcmpError {
   uint32_t next_mtu = 0;  // of "packet too big"
   uint8_t type = 0, code = 0;
   Address reporter;
+  uint32_t interface = 0;  // that it came from
 };
 
 class UdpEndpoint;
@@ -102,6 +131,10 @@ class Stack {
   Interface* interface(std::string_view name) const;
   std::vector<Interface*> interfaces() const;
   Neighbours* neighbours(Interface const&);
+  Ref<Groups> groups(uint32_t interface) const;  // null: there is no such interface
+  // Where a socket joins a group: the interface with this index, or with this address, or where the group's packets
+  // go. ENODEV.
+  Result<uint32_t> interface_for_group(Address const& group, uint32_t index, Address const& local);
   // Adds the address, and the route to its network. EEXIST.
   Result<void> add_address(Interface&, Prefix const&);
   // And the routes that came with it or speak with it. EADDRNOTAVAIL.
@@ -121,6 +154,8 @@ class Stack {
   BufferPool& buffers() { return buffers_; }
   Ports& tcp_ports() { return tcp_ports_; }
   Ports& udp_ports() { return udp_ports_; }
+  Ports& echo_ports() { return echo_ports_; }  // identifiers of ICMP echo
+  RawTable& raw() { return raw_; }
   TcpDemux& tcp() { return tcp_; }
   HashKey const& secret() const { return secret_; }
   uint32_t random32();
@@ -130,6 +165,17 @@ class Stack {
   // Sends what the packet holds as the payload of an IP packet. EMSGSIZE, ENETDOWN.
   Result<void> send(Path const&, Address const& source, Address const& destination, uint8_t protocol,
                     SendOptions const&, PacketPtr);
+
+  // A frame as it is, with its link header (packet(7)); `sender` does not see it again. EMSGSIZE, ENETDOWN.
+  Result<void> send_frame(Interface&, PacketPtr, PacketTap const* sender = nullptr);
+  // Of IGMP or MLD (by the family of `to`), with a TTL of 1 and a router alert; fills in the checksum.
+  void send_group_message(Interface&, Address const& to, Bytes message);
+
+  // Sees all packets of its kind from now on, until it is removed.
+  void add_tap(Ref<PacketTap>);
+  void remove_tap(PacketTap const&);
+  // Before packets flow. It outlives the stack.
+  void set_filter(PacketFilter* filter) { filter_ = filter; }
 
   // All queues of all endpoints together: false when it would be too much.
   bool may_charge(size_t n) const { return memory_.load(std::memory_order_relaxed) + n <= settings_.memory_limit; }
@@ -142,41 +188,63 @@ class Stack {
   // A packet that waited for a neighbour who did not answer.
   void unreachable(PacketPtr);
 
+  // Puts the IP header that a packet came with before it again.
+  static void push_ip_header(IpInfo const&, Packet&);
+  // Sends a packet that has its IP header already.
+  Result<void> send_whole(Path const&, Address const& destination, SendOptions const&, PacketPtr);
+
   void settle();
 
  private:
   friend class Neighbours;
   friend class LoopbackLink;
   // stack.cc
+  void work_off();
   void deliver(Interface&, PacketPtr);
   void queue_loopback(PacketPtr);
   bool drain(size_t shard, size_t& budget);
   // ethernet.cc
+  void transmit_frame(Interface&, EthernetHeader const&, PacketPtr, PacketTap const* sender = nullptr);
   void receive_ethernet(Interface&, PacketPtr);
   void receive_arp(Interface&, Packet&);
   // ip_input.cc
   void receive_ipv4(Interface&, PacketPtr);
   void receive_ipv6(Interface&, PacketPtr);
   bool skip_extension_headers(IpInfo&, PacketPtr&);
+  bool input_passes(FilterHook, IpInfo&, Packet&);
+  bool filter_arrived(IpInfo&, Packet&);
+  bool deliver_raw(IpInfo const&, Packet const&);  // raw_endpoint.cc: did anybody take it?
   void deliver_transport(IpInfo&, PacketPtr);
   void add_connected_route(Interface const&, Prefix const&);
-  bool accepts(Interface&, Address const& destination, IpInfo&) const;
+  bool accepts(Interface&, IpInfo&) const;
+  void receive_igmp(IpInfo const&, Packet&);
   // ip_output.cc
   Result<void> send_ipv4(Path const&, Address const&, Address const&, uint8_t protocol, SendOptions const&, PacketPtr);
   Result<void> send_ipv6(Path const&, Address const&, Address const&, uint8_t protocol, SendOptions const&, PacketPtr);
+  Result<void> fragment_ipv4(Path const&, Address const& destination, uint32_t mtu, PacketPtr);
+  Result<void> fragment_ipv6(Path const&, Address const& destination, uint32_t mtu, size_t extension, PacketPtr);
   Result<void> transmit(Path const&, Address const& destination, PacketPtr);
+  void loop_back(Path const&, Address const& source, Address const& destination, SendOptions const&, Packet const&);
+  bool output_passes(Path&, Address& destination, Packet&);
   // icmp.cc, icmpv6.cc
   void receive_icmp(IpInfo const&, PacketPtr);
   void receive_icmpv6(IpInfo const&, PacketPtr);
+  void receive_mld(IpInfo const&, uint8_t type, Packet&);
   void receive_neighbour_message(IpInfo const&, IcmpHeader const&, Packet&);
   void send_icmp(Address const& source, Address const& destination, uint32_t interface, IcmpHeader, PacketPtr,
                  uint8_t ttl = 0);
   void send_error(IpInfo const&, uint8_t type, uint8_t code, uint32_t rest, Packet& about);
+  void deliver_echo(IpInfo const&, IcmpHeader const&, Packet const& body);
   void report_error(IpInfo const& embedded, Bytes transport, IcmpError const&);
   bool may_send_error();
-  // udp_input.cc, tcp_listener.cc
+  // udp_endpoint.cc, tcp_listener.cc
   void receive_udp(IpInfo const&, PacketPtr);
   void receive_tcp(IpInfo const&, PacketPtr);
+
+  // packet_tap.cc
+  void tap(TappedPacket const&, Packet const&, PacketTap const* sender = nullptr);
+  bool tapped() const { return tap_count_.load(std::memory_order_relaxed) != 0; }
+  void notify_taps();
 
   static constexpr size_t loopback_shards = 16;
   struct LoopbackShard {
@@ -194,12 +262,19 @@ class Stack {
   std::atomic<size_t> memory_{0}, time_waits_{0}, orphans_{0};
   Routes routes_;
   Reassembly reassembly_;
-  Ports tcp_ports_, udp_ports_;  // outlive the endpoints that the wheel and the table of connections keep
+  Ports tcp_ports_, udp_ports_, echo_ports_;  // outlive the endpoints that the wheel and the table of connections keep
   TimerWheel wheel_;
   TcpDemux tcp_;
   mutable SharedMutex interfaces_mutex_;
   std::vector<std::unique_ptr<Interface>> interfaces_ GUARDED_BY(interfaces_mutex_);
   std::vector<Ref<Neighbours>> neighbours_ GUARDED_BY(interfaces_mutex_);  // null for links without them
+  std::vector<Ref<Groups>> groups_ GUARDED_BY(interfaces_mutex_);
+  RawTable raw_;
+  PacketFilter* filter_ = nullptr;
+  mutable SharedMutex taps_mutex_;
+  std::vector<Ref<PacketTap>> taps_ GUARDED_BY(taps_mutex_);
+  std::atomic<size_t> tap_count_{0};
+  std::atomic<bool> taps_waiting_{false};  // some have seen what their users do not know of yet
   std::array<LoopbackShard, loopback_shards> loopback_;
   std::atomic<uint32_t> loopback_pending_{0};
   class Continuation;

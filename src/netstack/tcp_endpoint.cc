@@ -102,6 +102,7 @@ void TcpEndpoint::abort_locked(int error) {
 // --- naming ---
 
 Result<void> TcpEndpoint::bind(BindRequest request) {
+  request.interface = bound_interface;
   if (!request.local.is_any() && !stack_.owns(request.local)) return fail(Errno::AddrNotAvail);
   MutexLock lock(mutex_);
   if (state_ != TcpState::Closed || binding_) return fail(Errno::Inval);
@@ -119,6 +120,7 @@ Result<void> TcpEndpoint::listen(size_t backlog, BindRequest defaults) {
   }
   if (state_ != TcpState::Closed) return fail(Errno::Inval);
   if (!binding_) {
+    defaults.interface = bound_interface;
     binding_ = TRY(stack_.tcp_ports().bind(defaults, this));
     tuple_.local = {defaults.local, binding_->port(), 0};
   }
@@ -474,6 +476,11 @@ std::optional<Peer> TcpEndpoint::remote() const {
       state_ == TcpState::Listen)
     return std::nullopt;
   return tuple_.remote;
+}
+void TcpEndpoint::bind_to_interface(uint32_t interface) {
+  MutexLock lock(mutex_);
+  bound_interface = interface;
+  if (binding_ && bound_by_user_) binding_->interface = interface;
 }
 Ref<PortBinding> TcpEndpoint::binding() const {
   MutexLock lock(mutex_);

@@ -95,6 +95,7 @@ class TcpEndpoint final : public TcpReceiver {
   Peer local() const;
   std::optional<Peer> remote() const;
   Ref<PortBinding> binding() const;
+  void bind_to_interface(uint32_t);  // 0: any again
   size_t readable_bytes() const, unsent_bytes() const, unacked_bytes() const;
   size_t accept_queue_length() const, backlog() const;
   TcpInfo info() const;

@@ -51,7 +51,7 @@ void send_bare(Stack& stack, TcpSegment const& s, TcpHeader h) {
     store16(b, 16, sum.value());
   }
   SendOptions o;
-  o.dont_fragment = true;
+  o.path_mtu = PathMtuMode::Do;
   o.flow = static_cast<uint8_t>(h.source ^ h.destination ^ h.source >> 8 ^ h.destination >> 8);
   ++stack.statistics().tcp_segments_sent;
   static_cast<void>(stack.send(*path, s.destination, s.source, protocol_tcp, o, std::move(p)));
@@ -104,7 +104,7 @@ void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
   FourTuple tuple = s.tuple();
   if (auto receiver = tcp_.find(tuple); receiver && receiver->receive(s)) return;
   Peer local{s.destination, s.header.destination, 0}, remote{s.source, s.header.source, 0};
-  auto listener = ref_cast<TcpEndpoint>(tcp_ports_.find(local, remote, hash_of(secret_, tuple)));
+  auto listener = ref_cast<TcpEndpoint>(tcp_ports_.find(local, remote, s.interface, hash_of(secret_, tuple)));
   if (listener)
     listener->receive_for_listener(s);
   else
@@ -340,7 +340,7 @@ void TcpTimeWait::answer(Time now) {
     store16(b, 16, sum.value());
   }
   SendOptions o;
-  o.dont_fragment = true;
+  o.path_mtu = PathMtuMode::Do;
   ++stack_.statistics().tcp_segments_sent;
   static_cast<void>(stack_.send(path_, tuple_.local.address, tuple_.remote.address, protocol_tcp, o, std::move(p)));
 }

@@ -104,7 +104,7 @@ void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
   SendOptions o;
   o.ttl = options_.ttl;
   o.tos = options_.tos;
-  o.dont_fragment = true;
+  o.path_mtu = PathMtuMode::Do;
   o.flow = flow_;
   auto sent = stack_.send(path_, tuple_.local.address, tuple_.remote.address, protocol_tcp, o, std::move(p));
   if (!sent) soft_error_ = static_cast<int>(sent.error().code);

@@ -254,7 +254,7 @@ TEST(Fragments, dont_fragment_is_emsgsize) {
   Host h;
   auto e = udp_socket(h, 9);
   SendOptions o;
-  o.dont_fragment = true;
+  o.path_mtu = PathMtuMode::Do;
   EXPECT_EQ(e->send(chain_of(std::string(4000, 'z')), Peer{Host::peer_v4, 7, 0}, o, {}).error().code, Errno::MsgSize);
 }
 

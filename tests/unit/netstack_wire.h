@@ -92,6 +92,8 @@ class Host {
     r.gateway = Address::v4(0x0a0000fe);
     r.interface = interface->index();
     EXPECT_TRUE(stack.routes().add(r));
+    advance(2 * second);  // it tells the routers of its addresses' groups
+    clear();
   }
   static constexpr Address own_v4 = Address::v4(0x0a000001), peer_v4 = Address::v4(0x0a000002);
   static Address own_v6() { return v6_with(1); }

@@ -37,7 +37,7 @@ class TcpSocket final : public InetSocket {
   void ip_options_changed() override;
   void socket_option_changed(int name, int value) override;
   bool bound() const override { return static_cast<bool>(endpoint_->binding()); }
-  void set_bound_interface(uint32_t i) override { endpoint_->bound_interface = i; }
+  void set_bound_interface(uint32_t i) override { endpoint_->bind_to_interface(i); }
   uint32_t path_mtu() const override { return endpoint_->info().path_mtu; }
 
  private:

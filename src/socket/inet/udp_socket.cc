@@ -66,7 +66,9 @@ Result<netstack::SendOptions> UdpSocket::send_options(SendRequest const& request
   netstack::SendOptions o;
   o.ttl = multicast ? multicast_ttl_ : is_v4() ? ttl_ : hop_limit_;
   o.tos = is_v4() ? tos_ : traffic_class_;
-  o.dont_fragment = (is_v4() ? mtu_discover_ : mtu_discover6_) == IP_PMTUDISC_DO;
+  o.path_mtu = static_cast<netstack::PathMtuMode>((is_v4() ? mtu_discover_ : mtu_discover6_).load());
+  o.host_only = multicast && multicast_ttl_ == 0;
+  o.loop = multicast_loop_;
   for (auto const& c : request.control.others) {
     bool ttl = (c.level == IPPROTO_IP && c.type == IP_TTL) || (c.level == IPPROTO_IPV6 && c.type == IPV6_HOPLIMIT);
     bool tos = (c.level == IPPROTO_IP && c.type == IP_TOS) || (c.level == IPPROTO_IPV6 && c.type == IPV6_TCLASS);

@@ -27,7 +27,7 @@ class UdpSocket final : public InetSocket {
   void socket_option_changed(int name, int value) override;
   void ip_options_changed() override { endpoint_->v6_only = v6_only_.load(); }
   bool bound() const override { return static_cast<bool>(endpoint_->binding()); }
-  void set_bound_interface(uint32_t i) override { endpoint_->bound_interface = i; }
+  void set_bound_interface(uint32_t i) override { endpoint_->bind_to_interface(i); }
 
  private:
   Result<netstack::SendOptions> send_options(kernel::SendRequest const&, bool multicast) const;

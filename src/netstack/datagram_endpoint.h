@@ -1,0 +1,87 @@
+// What the endpoints of UDP, raw IP and ICMP echo have in common: names, a bounded queue of what arrived, a pending
+// error. Under their own lock; see stack.h for the order.
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "base/mutex.h"
+#include "netstack/endpoint.h"
+#include "netstack/memberships.h"
+#include "netstack/ring.h"
+#include "netstack/stack.h"
+
+namespace cofferdam::netstack {
+
+struct Datagram {
+  Chain payload;
+  Peer source, destination;
+  uint32_t interface = 0;
+  uint8_t ttl = 0, tos = 0;
+  Time arrival = 0;
+  std::vector<std::byte> ip_options;  // of IPv4, as they came
+  Datagram copy() const;              // shares the payload
+};
+
+class DatagramEndpoint : public RefCounted {
+ public:
+  static constexpr size_t overhead = 704;  // what a queued datagram counts beyond its bytes
+
+  DatagramEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer);
+  Stack& stack() const { return stack_; }
+  bool is_v4_socket() const { return v4_; }
+
+  // The oldest one; peek leaves it in the queue. EAGAIN; the pending error.
+  Result<Datagram> receive(bool peek);
+  Peer local() const;
+  std::optional<Peer> remote() const;
+  Events ready() const;
+  int take_error();
+  size_t next_size() const;  // of the oldest datagram
+  void shutdown(bool read, bool write);
+  void set_receive_limit(size_t n) { receive_limit_.store(n, std::memory_order_relaxed); }
+  std::atomic<bool> allow_broadcast{false}, v6_only{false};
+  std::atomic<uint32_t> bound_interface{0};
+  std::atomic<bool> hears_other_groups{true};  // IP_MULTICAST_ALL
+  Memberships memberships;
+  EndpointOwner owner;
+  struct Summary {
+    Peer local;
+    std::optional<Peer> remote;
+    size_t queued_bytes = 0;
+    uint64_t drops = 0;
+  };
+  Summary summary() const;
+
+ protected:
+  ~DatagramEndpoint() override = default;
+  // Appends what is left of the packet to the queue; false: that is full.
+  bool enqueue(IpInfo const&, Peer const& source, Peer const& destination, Packet&);
+  void report(int error);  // becomes the pending error
+  void clear_queue() REQUIRES(mutex_);
+  // May the address be bound to by datagrams: one of this host's, of a group, a broadcast one? EADDRNOTAVAIL.
+  Result<void> check_bindable(Address const&) const;
+  // 0.0.0.0 and :: mean this host.
+  static Peer resolved(Peer);
+  // Where a datagram to `remote` goes. ENETUNREACH, EACCES (broadcast without permission).
+  Result<Path> path_to(Peer const& remote, Address source, SendOptions const&) const;
+  virtual uint16_t port_locked() const REQUIRES(mutex_) = 0;
+
+  Stack& stack_;
+  bool const v4_;
+  Ref<EndpointObserver> const observer_;
+  mutable Mutex mutex_;
+  Address local_address_ GUARDED_BY(mutex_), bound_address_ GUARDED_BY(mutex_);
+  std::optional<Peer> remote_ GUARDED_BY(mutex_);
+  int error_ GUARDED_BY(mutex_) = 0;
+  bool shut_read_ GUARDED_BY(mutex_) = false,
+                  shut_write_ GUARDED_BY(mutex_) = false, closed_ GUARDED_BY(mutex_) = false;
+
+ private:
+  Ring<Datagram> queue_ GUARDED_BY(mutex_);
+  size_t queued_ GUARDED_BY(mutex_) = 0;
+  uint64_t drops_ GUARDED_BY(mutex_) = 0;
+  std::atomic<size_t> receive_limit_{212992};
+};
+
+}  // namespace cofferdam::netstack
