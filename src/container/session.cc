@@ -28,7 +28,6 @@ bool stays_here(int signal) { return signal == SIGCHLD || signal == SIGPIPE || s
 Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOptions o) {
   ExecSession self;
   self.record_ = &record;
-  self.detached_ = o.detached;
   host::OwnedFd standard[3];
   std::vector<int> fds;
   for (int n = 0; n < 3; ++n) {
@@ -51,6 +50,8 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
       return refuse(fmt::format("--preserve-fds {}: descriptor {} is not open", o.preserve_fds, 3 + n));
     fds.push_back(static_cast<int>(3 + n));
   }
+  // From before anybody can know of it: a signal to the host process that stands for a detached one is not lost.
+  if (o.detached) self.signals_ = take_signals();
   self.socket_ = ATTEMPT(record.connect());
   ExecRequest request{
       .process = std::move(o.process), .ignore_paused = o.ignore_paused, .preserved_fds = o.preserve_fds};
@@ -58,6 +59,8 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
   Frame reply = ATTEMPT(receive_frame(self.socket_.get()));
   if (reply.kind != 0) return refuse(std::move(reply.payload));
   self.pid_ = static_cast<int32_t>(ATTEMPT(decode_number(reply.payload)));
+  ATTEMPT(send_frame(self.socket_.get(), static_cast<uint32_t>(o.detached ? RequestKind::Hold : RequestKind::Wait),
+                     encode_number(static_cast<uint32_t>(self.pid_))));
   return self;
 }
 
@@ -81,13 +84,11 @@ void ExecSession::pass_on(int signals) {
 }
 
 Outcome<int> ExecSession::wait() {
-  host::OwnedFd signals = take_signals();
-  auto const kind = detached_ ? RequestKind::Hold : RequestKind::Wait;
-  ATTEMPT(send_frame(socket_.get(), static_cast<uint32_t>(kind), encode_number(static_cast<uint32_t>(pid_))));
-  pollfd waits[2] = {{.fd = socket_.get(), .events = POLLIN}, {.fd = signals.get(), .events = POLLIN}};
+  if (!signals_) signals_ = take_signals();
+  pollfd waits[2] = {{.fd = socket_.get(), .events = POLLIN}, {.fd = signals_.get(), .events = POLLIN}};
   while (!waits[0].revents) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) return refuse(fmt::format("cannot wait: {}", strerror(errno)));
-    if (waits[1].revents) pass_on(signals.get());
+    if (waits[1].revents) pass_on(signals_.get());
   }
   auto reply = receive_frame(socket_.get());
   raw_.reset();

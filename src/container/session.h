@@ -32,10 +32,9 @@ class ExecSession {
   Outcome<> tell(RequestKind kind, std::string const& payload);
 
   StateDirectory const* record_ = nullptr;
-  host::OwnedFd socket_;
+  host::OwnedFd socket_, signals_;
   std::optional<RawTerminal> raw_;
   int32_t pid_ = 0;
-  bool detached_ = false;
 };
 
 // Blocks every signal but those of faults; they come by the descriptor (signalfd) from then on.
