@@ -11,6 +11,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COFFERDAM = os.environ.get("COFFERDAM", str(ROOT / "build/release/cofferdam"))
+SHIM = str(pathlib.Path(COFFERDAM).with_name("containerd-shim-cofferdam-v1"))
 TIMEOUT = 60
 HUGETLB = "/sys/fs/cgroup/hugetlb"
 
