@@ -194,36 +194,73 @@ class Podman:
         self.command("rm", "-af", "-t", "0")
 
 
+CRI_CONFIG = """
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "pause.local/pause:1"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "{base}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  default_runtime_name = "runc"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+"""
+
+CNI_CONFIG = {"cniVersion": "0.4.0", "name": "tests", "plugins": [
+    {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/16"}]], "dataDir": "{base}/addresses"}},
+    {"type": "portmap", "capabilities": {"portMappings": True}}, {"type": "loopback"}]}
+
+
 class Containerd:
     needs = ("containerd", "ctr", "containerd-shim-runc-v2", "umoci", "skopeo")
+    cri = False
 
     def __init__(self, place):
         self.place = place
-        base = place.path / "containerd"
-        base.mkdir()
-        self.socket = base / "socket"
-        (base / "config.toml").write_text(f'version = 2\noom_score = 0\nroot = "{base}/root"\nstate = "{base}/state"\n'
-                                          f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "{self.socket}"\n')
-        self.daemon = Daemon(place.inside(f"exec containerd --config {base}/config.toml"), base / "log",
-                             lambda: self.socket.exists() and self.command("version").status == 0, "containerd")
-        self._import(base)
+        self.base = place.path / "containerd"
+        (self.base / "cni").mkdir(parents=True)
+        self.socket = self.base / "socket"
+        disabled = '' if self.cri else 'disabled_plugins = ["io.containerd.grpc.v1.cri"]'
+        config = f'version = 2\noom_score = 0\nroot = "{self.base}/root"\nstate = "{self.base}/state"\n{disabled}\n[grpc]\n  address = "{self.socket}"\n'
+        if self.cri:
+            # The stanza as it is shipped.
+            config += CRI_CONFIG.format(base=self.base) + (ROOT / "deploy/containerd.toml").read_text()
+            (self.base / "cni/10-tests.conflist").write_text(json.dumps(CNI_CONFIG).replace("{base}", str(self.base)))
+        (self.base / "config.toml").write_text(config)
+        self.daemon = None
+        self.start()
+        self.import_image(place.image_root, "box.local/box:1", ["--config.env", "PATH=/bin"])
 
-    def _import(self, base):
-        layout = base / "layout"
-        for words in (["umoci", "init", "--layout", layout], ["umoci", "new", "--image", f"{layout}:1"],
-                      ["umoci", "insert", "--image", f"{layout}:1", self.place.image_root, "/"],
-                      ["umoci", "config", "--image", f"{layout}:1", "--config.env", "PATH=/bin"],
-                      ["skopeo", "--insecure-policy", "copy", f"oci:{layout}:1", f"docker-archive:{base}/box.tar:box.local/box:1"]):
+    def start(self):
+        # containerd looks for shims in its PATH.
+        words = self.place.inside(f"PATH={os.path.dirname(SHIM)}:$PATH exec containerd --config {self.base}/config.toml")
+        self.daemon = Daemon(words, self.base / "log", lambda: self.socket.exists() and self.command("version").status == 0, "containerd")
+
+    def kill(self):
+        """As it dies when memory is short."""
+        self.daemon.process.kill()
+        self.daemon.process.wait()
+
+    def import_image(self, root, name, config):
+        layout = self.base / ("layout-" + name.split(".")[0])
+        archive = layout.with_suffix(".tar")
+        for words in (["umoci", "init", "--layout", layout], ["umoci", "new", "--image", f"{layout}:1"], ["umoci", "insert", "--image", f"{layout}:1", root, "/"],
+                      ["umoci", "config", "--image", f"{layout}:1", *config],
+                      ["skopeo", "--insecure-policy", "copy", f"oci:{layout}:1", f"docker-archive:{archive}:{name}"]):
             done = self.place.run(words)
             equal(done.status, 0, f"{words}: {done}")
-        done = self.command("images", "import", base / "box.tar")
+        done = self.command("images", "import", archive)
         equal(done.status, 0, f"import: {done}")
 
     def command(self, *words, **more):
-        return self.place.run(["ctr", "--address", self.socket, *words], **more)
+        return self.place.run(["ctr", "--address", self.socket, *(("--namespace", "k8s.io") if self.cri else ()), *words], **more)
 
-    def run(self, name, *words, options=(), **more):
-        return self.command("run", "--runtime", "io.containerd.runc.v2", "--runc-binary", COFFERDAM, *options, "box.local/box:1", name, *words, **more)
+    def run(self, name, *words, options=(), runtime="io.containerd.cofferdam.v1", **more):
+        return self.command("run", "--runtime", runtime, *options, "box.local/box:1", name, *words, **more)
 
     def stop(self):
         for name in self.command("containers", "list", "--quiet").out.split():

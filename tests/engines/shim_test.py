@@ -318,7 +318,7 @@ def test_options(shim):
     body = f'# ours\nstrace = true\ndebug_log = "{log}"  # there\noverlay = "memory"\nroot = "{shim.place.path}/other-root"\n'
     with shim.running(options=("runtimeoptions.v1.Options", shim.m.FileOptions(config_body=body.encode()))) as task:
         check((shim.place.path / "other-root/tests" / task.id).exists(), "its record is where the option says")
-        wait_for(lambda: log.exists() and "nanosleep" in log.read_text(), "the option of the sandbox's kernel")
+        wait_for(lambda: log.exists() and "brk(" in log.read_text(), "the option of the sandbox's kernel")
     file = shim.place.path / "options.toml"
     file.write_text("nonsense = true\n")
     options = ("runtimeoptions.v1.Options", shim.m.FileOptions(config_path=str(file)))
