@@ -213,7 +213,7 @@ clone_thread_ip:
 thread_ready:
   lea AREA_STACK_TOP(%rdi), %rsp
   xor %ebp, %ebp
-  movl $EVENT_READY, CONTROL_EVENT(%rdi)
+  movw $EVENT_READY, CONTROL_EVENT(%rdi)
   call serve_frame
   ud2
 
@@ -303,12 +303,12 @@ guest_word_fault:
 
 // Where the thunks of patched call sites go: eax the number, rcx the address behind the call (both rcx and r11 are the
 // kernel's to clobber). gs holds the area. Nothing is written to the guest's stack, for its red zone may be in use.
-#define REG(n) %gs:(CONTROL_REGS + 8 * (n))
+#define SAVED(n) %gs:(CONTROL_SAVED + 8 * (n))
 #define FACT(n) %gs:(CONTROL_FACTS + 4 * (n))
   .balign 64
   .globl trampoline
 trampoline:
-  mov %rsp, REG(STUB_REG_RSP)
+  mov %rsp, SAVED(STUB_SAVED_RSP)
   mov %gs:CONTROL_STACK_TOP, %rsp
   pushf
   cld
@@ -329,32 +329,32 @@ trampoline:
   je fact_gid
   cmp $108, %eax
   je fact_egid
-1:mov %r11, REG(STUB_REG_FLAGS)
-  mov %rcx, REG(STUB_REG_RIP)
-  mov %rax, REG(STUB_REG_RAX)
-  mov %rdi, REG(STUB_REG_RDI)
-  mov %rsi, REG(STUB_REG_RSI)
-  mov %rdx, REG(STUB_REG_RDX)
-  mov %r10, REG(STUB_REG_R10)
-  mov %r8, REG(STUB_REG_R8)
-  mov %r9, REG(STUB_REG_R9)
-  mov %rbx, REG(STUB_REG_RBX)
-  mov %rbp, REG(STUB_REG_RBP)
-  mov %r12, REG(STUB_REG_R12)
-  mov %r13, REG(STUB_REG_R13)
-  mov %r14, REG(STUB_REG_R14)
-  mov %r15, REG(STUB_REG_R15)
+1:mov %r11, SAVED(STUB_SAVED_FLAGS)
+  mov %rcx, SAVED(STUB_SAVED_RIP)
+  mov %rax, SAVED(STUB_SAVED_RAX)
+  mov %rdi, SAVED(STUB_SAVED_RDI)
+  mov %rsi, SAVED(STUB_SAVED_RSI)
+  mov %rdx, SAVED(STUB_SAVED_RDX)
+  mov %r10, SAVED(STUB_SAVED_R10)
+  mov %r8, SAVED(STUB_SAVED_R8)
+  mov %r9, SAVED(STUB_SAVED_R9)
+  mov %rbx, SAVED(STUB_SAVED_RBX)
+  mov %rbp, SAVED(STUB_SAVED_RBP)
+  mov %r12, SAVED(STUB_SAVED_R12)
+  mov %r13, SAVED(STUB_SAVED_R13)
+  mov %r14, SAVED(STUB_SAVED_R14)
+  mov %r15, SAVED(STUB_SAVED_R15)
   mov %gs:CONTROL_SELF, %rdi
   call serve_trampoline
-  mov REG(STUB_REG_FLAGS), %r11
-  mov REG(STUB_REG_RIP), %rcx
-  mov REG(STUB_REG_RAX), %rax
-  mov REG(STUB_REG_RDI), %rdi
-  mov REG(STUB_REG_RSI), %rsi
-  mov REG(STUB_REG_RDX), %rdx
-  mov REG(STUB_REG_R10), %r10
-  mov REG(STUB_REG_R8), %r8
-  mov REG(STUB_REG_R9), %r9
+  mov SAVED(STUB_SAVED_FLAGS), %r11
+  mov SAVED(STUB_SAVED_RIP), %rcx
+  mov SAVED(STUB_SAVED_RAX), %rax
+  mov SAVED(STUB_SAVED_RDI), %rdi
+  mov SAVED(STUB_SAVED_RSI), %rsi
+  mov SAVED(STUB_SAVED_RDX), %rdx
+  mov SAVED(STUB_SAVED_R10), %r10
+  mov SAVED(STUB_SAVED_R8), %r8
+  mov SAVED(STUB_SAVED_R9), %r9
 
 // The way back to the guest: all its registers are live but rsp and the flags, which r11 holds. A signal in here is
 // turned by the handler into one that hit the guest at rcx; so is the trap at leave_interrupted.
@@ -364,7 +364,7 @@ leave_guest:
   jne leave_interrupted
   push %r11
   popf
-  mov REG(STUB_REG_RSP), %rsp
+  mov SAVED(STUB_SAVED_RSP), %rsp
   jmp *%rcx
 leave_guest_end:
 leave_interrupted:

@@ -45,5 +45,8 @@ constexpr HintTable make_hint_table() {
   return t;
 }
 inline constexpr HintTable hint_table = make_hint_table();
+constexpr bool brings_hint(uint64_t number) {
+  return number < sizeof hint_table.entry / sizeof hint_table.entry[0] && hint_table[number].kind != HintKind::None;
+}
 
 }  // namespace cofferdam::stub

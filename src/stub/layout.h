@@ -39,20 +39,28 @@ inline constexpr uint64_t altstack = 0x6000;  // where the kernel puts signal fr
 inline constexpr uint64_t altstack_end = 0x10000;
 inline constexpr uint64_t bounce = 0x10000;  // bytes on their way between guest and sentry
 inline constexpr uint64_t bounce_size = 0x20000;
-inline constexpr uint64_t hint_bytes = 0x30000;  // arguments that came along with a call
-inline constexpr uint64_t hint_bytes_size = 0x2000;
+inline constexpr uint64_t queued_bytes = bounce + 0x10000;  // its second half: of queued copies
+inline constexpr uint64_t hint = 0x30000;  // struct Hint, and the arguments that came along with a call
+inline constexpr uint64_t hint_bytes = hint + 16;
+inline constexpr uint64_t hint_bytes_size = 0x1ff0;
 inline constexpr uint64_t max_hint_buffer = 4096, max_hint_path = 512;
 
-// The turn word. A dead thread's word is cleared by the host kernel (CLONE_CHILD_CLEARTID).
+// The turn word. A dead thread's word is cleared by the host kernel (CLONE_CHILD_CLEARTID). With the turn the sentry
+// also gives what is to be done, in the same word: enum Resume from bit 8 on, the count of operations from bit 16 on,
+// and whether a last copy comes along in Control::call.
 enum Turn : uint32_t {
   turn_dead = 0,
   turn_guest = 1,
   turn_sentry = 2,
-  turn_sleep = 4
-};  // sleep: or-ed in by the waiting side
+  turn_sleep = 4,  // or-ed in by the waiting side
+  turn_owner = turn_guest | turn_sentry,
+  turn_copy_along = 1u << 24,  // the bytes at call[3] go to the guest's address call[1]; call[2] is their count
+};
+inline constexpr unsigned turn_resume_shift = 8, turn_ops_shift = 16;
+inline constexpr uint32_t turn_resume_mask = 0xff, turn_ops_mask = 0xff;
 
 // Control::event is a signal number or one of these.
-enum Event : uint32_t {
+enum Event : uint16_t {
   event_ready = EVENT_READY,            // a new thread waits for its registers
   event_trampoline = EVENT_TRAMPOLINE,  // a system call through a patched site
   event_futex_cut = 1002,               // a native futex wait was interrupted; the frame restarts it
@@ -75,6 +83,8 @@ enum OpKind : uint32_t {
   op_clone_process = 10,      // a0 flags, a1 ctid, a2 file offset of the child's window, a3 area fd
   op_clone_thread = 11,       // a0 flags, a1 stack, a2 ctid, a3 area of the child
   op_exit = 12,
+  op_copy_along = 13,  // a0 guest address, a1 length, at most max_along; the bytes stand in a2 and behind
+                       // (a last one of a hand-over that resumes the guest goes by turn_copy_along)
 };
 
 struct Op {
@@ -83,6 +93,7 @@ struct Op {
   uint64_t result;
 };
 inline constexpr uint32_t max_ops = 16;
+inline constexpr uint64_t max_along = 32;
 
 struct AltStack {  // stack_t
   uint64_t sp;
@@ -100,14 +111,13 @@ enum FactFlags : uint32_t {
   native_futex_once = 4,  // the next futex call: the sentry has let it pass
 };
 
-// Guest bytes [address, address+length) stand at `offset` in the area, copied when the call was made.
+// Guest bytes [address, address+length), copied when the call was made, stand behind it. Length 0: none.
 struct Hint {
   uint64_t address;
-  uint32_t length, offset;
+  uint64_t length;
 };
-inline constexpr uint32_t max_hints = 2;
 
-// Control::resume
+// What the stub does after the operations; part of the turn word.
 enum Resume : uint32_t {
   resume_no = 0,
   resume_guest = 1,
@@ -115,41 +125,49 @@ enum Resume : uint32_t {
   resume_anew = 3,         // run the guest from Control::frame, wherever the stub's thread stood before
 };
 
+// Where two processors hand over, each cache line that one has written costs the other a journey; they are made one
+// after the other where an address depends on the line before. So what every call says stands in one line, and so does
+// what every answer says; what few need stands in lines of its own, by who writes it. The other side looks at that line
+// without a pause, and so it is written at once, when all is known.
 struct Control {
-  // One cache line with what each hand-over reads or writes.
+  // Both write.
   uint32_t turn;
-  uint32_t spin;  // how often the stub looks at the turn word before it sleeps
+  uint16_t event;
+  uint16_t cpu;      // where the stub's thread stopped; cpu_state_changed may be or-ed in
+  uint64_t call[7];  // rax rdi rsi rdx r10 r8 r9 of a trampoline stop; rax of the answer, and a copy that comes along
+
+  // Seldom written.
   uint64_t self;  // address of this area in the stub
   uint64_t stack_top;
-  uint32_t event;
+  uint64_t fs_base, gs_base;
+  uint32_t spin;   // how often the stub looks at the turn word before it sleeps
   uint32_t frame;  // offset of the ucontext in this area, for signal events
   uint32_t interrupted;
-  uint32_t cpu;  // where the stub's thread stopped; cpu_state_changed may be or-ed in
-  uint32_t op_count;
-  uint32_t resume;  // enum Resume, after the operations
-  uint32_t hint_count;
-  uint32_t set_bases;  // bit 0: load fs_base on resume, bit 1: gs_base
-  uint64_t fs_base;
-
-  uint64_t gs_base;
-  AltStack altstack;
-  Facts facts;
-  Op ops[max_ops];
-  uint64_t regs[16];  // of a trampoline stop
-  Hint hints[max_hints];
-  // What the guest may change without a stop, while native_calls has native_state.
-  uint64_t blocked_signals, robust_list;
-  uint64_t scratch;
+  uint32_t set_bases;      // bit 0: load fs_base on resume, bit 1: gs_base
   uint32_t native_calls;   // enum NativeCalls
-  uint32_t state_changed;  // since the sentry last took the two words
+  uint32_t state_changed;  // since the sentry last took blocked_signals and robust_list
+  uint64_t scratch;
+
+  // The stub's.
+  uint64_t along_left;  // how many bytes of the copy that came along were not copied
   // A native futex wait first looks at the word so often; after looks in vain the next `futex_skip` waits do not.
   uint32_t futex_looks, futex_skip, futex_misses;
   uint32_t native_answers;   // calls that came by SIGSYS and were answered without the sentry
   uint32_t next_patch_hint;  // at this count the sentry is asked to patch the site
+  uint32_t padding[9];
+
+  AltStack altstack;
+  Facts facts;
+  uint64_t more_padding;
+
+  Op ops[max_ops];     // a line each, the sentry's
+  uint64_t saved[16];  // the guest's registers at a trampoline stop, by STUB_SAVED_*
+  // What the guest may change without a stop, while native_calls has native_state.
+  uint64_t blocked_signals, robust_list;
 };
 
 enum NativeCalls : uint32_t { native_state = 1, native_discard = 2 };
-inline constexpr uint32_t cpu_mask = 0xfff, cpu_state_changed = 0x10000;
+inline constexpr uint16_t cpu_mask = 0xfff, cpu_state_changed = 0x8000;
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).
 struct SignalContext {
@@ -161,6 +179,7 @@ struct SignalContext {
   uint64_t reserved[8];
   uint64_t mask;
 };
+static_assert(sizeof(Hint) == hint_bytes - hint);
 static_assert(sizeof(SignalContext) == 304);
 struct SignalInfo {
   int32_t signal, error, code, pad;
@@ -206,7 +225,10 @@ static_assert(offsetof(Control, frame) == CONTROL_FRAME);
 static_assert(offsetof(Control, interrupted) == CONTROL_INTERRUPTED);
 static_assert(offsetof(Control, altstack) == CONTROL_ALTSTACK);
 static_assert(offsetof(Control, facts) == CONTROL_FACTS);
-static_assert(offsetof(Control, regs) == CONTROL_REGS);
+static_assert(offsetof(Control, call) == CONTROL_CALL);
+static_assert(offsetof(Control, saved) == CONTROL_SAVED);
+static_assert(offsetof(Control, self) == 64 && offsetof(Control, along_left) == 128 &&
+              offsetof(Control, altstack) == 192 && offsetof(Control, ops) == 256 && sizeof(Op) == 64);
 static_assert(sizeof(Control) <= 2048, "the stub's stack needs the rest of the page");
 
 }  // namespace cofferdam::stub

@@ -44,14 +44,16 @@ void serve(Control* c);
 void handle_signal(int signal, SignalInfo* info, SignalContext* context);
 }
 
+// From the limit of the segment in which Linux keeps it: a fifth of what rdtscp costs.
 static inline uint32_t current_cpu() {
-  uint32_t aux;
-  asm volatile("rdtscp" : "=c"(aux)::"eax", "edx");
-  return aux & 0xfff;
+  uint32_t limit = 0;
+  asm volatile("lsl %1, %0" : "+r"(limit) : "r"(0x7b) : "cc");
+  return limit & 0xfff;
 }
 
-static void wait_for_turn(Control* c) {
-  c->cpu = current_cpu() | (c->state_changed ? cpu_state_changed : 0);
+// Returns the turn word: what the sentry wants done.
+static uint32_t wait_for_turn(Control* c) {
+  c->cpu = static_cast<uint16_t>(current_cpu() | (c->state_changed ? cpu_state_changed : 0));
   if (__atomic_exchange_n(&c->turn, turn_sentry, __ATOMIC_SEQ_CST) & turn_sleep) handoff_futex(&c->turn, 1, 0x7fffffff);
   for (uint32_t n = c->spin; n != 0; --n) {
     if (__atomic_load_n(&c->turn, __ATOMIC_ACQUIRE) != turn_sentry) break;
@@ -60,7 +62,7 @@ static void wait_for_turn(Control* c) {
   for (;;) {
     uint32_t turn = __atomic_load_n(&c->turn, __ATOMIC_ACQUIRE);
     if (turn == turn_dead) exit_thread();
-    if ((turn & turn_sentry) == 0) return;
+    if ((turn & turn_sentry) == 0) return turn;
     if (turn == turn_sentry && !__atomic_compare_exchange_n(&c->turn, &turn, turn_sentry | turn_sleep, false,
                                                             __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
       continue;
@@ -76,6 +78,8 @@ static long perform(Control* c, Op* op) {
       return static_cast<long>(copy_bytes(area + bounce + a[2], a[0], a[1]));
     case op_copy_out:
       return static_cast<long>(copy_bytes(a[0], area + bounce + a[2], a[1]));
+    case op_copy_along:
+      return static_cast<long>(copy_bytes(a[0], reinterpret_cast<uint64_t>(&a[2]), a[1]));
     case op_zero:
       return static_cast<long>(fill_zero(a[0], a[1]));
     case op_load32:
@@ -107,28 +111,40 @@ static void load_bases(Control const* c) {
   if (bases & 2) __builtin_ia32_wrgsbase64(c->gs_base);
 }
 
+static bool is_copy_out(uint32_t kind) { return kind == op_copy_out || kind == op_copy_along || kind == op_zero; }
+
 // Publishes the event that stands in the area and does as the sentry says until it says to run the guest.
 void serve(Control* c) {
   for (;;) {
-    wait_for_turn(c);
-    uint32_t const count = c->op_count;
+    uint32_t const turn = wait_for_turn(c);
+    uint32_t const count = turn >> turn_ops_shift & turn_ops_mask;
+    uint32_t const resume = turn >> turn_resume_shift & turn_resume_mask;
+    if (count != 0) {  // where the bytes of a copy may stand: their lines come together with that of the operation
+      __builtin_prefetch(reinterpret_cast<void*>(c->self + bounce));
+      __builtin_prefetch(reinterpret_cast<void*>(c->self + queued_bytes));
+    }
     bool failed = false;
     for (uint32_t i = 0; i < count && i < max_ops && !failed; ++i) {
       Op* op = &c->ops[i];
       uint32_t const kind = op->kind;
       long const result = perform(c, op);
-      op->result = static_cast<uint64_t>(result);
+      if (op->result != static_cast<uint64_t>(result)) op->result = static_cast<uint64_t>(result);
       // What is fused with the resume stops it when it fails: the sentry looks at the result then.
-      failed = kind == op_copy_out || kind == op_zero
-                   ? result != 0
-                   : (kind == op_call_self || kind == op_call_notify) && result < 0 && result >= -4095;
+      failed = is_copy_out(kind) ? result != 0
+                                 : (kind == op_call_self || kind == op_call_notify) && result < 0 && result >= -4095;
     }
-    if (c->resume) {
-      if (c->resume == resume_materialise) {
+    if (!failed && (turn & turn_copy_along)) {
+      uint64_t const left = copy_bytes(c->call[1], reinterpret_cast<uint64_t>(&c->call[3]), c->call[2]);
+      failed = left != 0;
+      if (failed) c->along_left = left;
+    }
+    if (resume) {
+      if (resume == resume_materialise) {
+        c->saved[STUB_SAVED_RAX] = c->call[STUB_REG_RAX];
         c->event = event_materialised;
         materialise();
       }
-      if (!failed && c->resume == resume_anew) {
+      if (!failed && resume == resume_anew) {
         load_bases(c);
         resume_frame(c->self + c->frame);
       }
@@ -151,23 +167,23 @@ static bool in_range(uint64_t address, char const* low, char const* high) {
 enum class InStub { Continue, AsGuest, Broken };
 
 static void load_trampoline_registers(Control* c, SignalContext* context) {
-  uint64_t const* r = c->regs;
-  context->rax = r[STUB_REG_RAX];
-  context->rdi = r[STUB_REG_RDI];
-  context->rsi = r[STUB_REG_RSI];
-  context->rdx = r[STUB_REG_RDX];
-  context->r10 = r[STUB_REG_R10];
-  context->r8 = r[STUB_REG_R8];
-  context->r9 = r[STUB_REG_R9];
-  context->rbx = r[STUB_REG_RBX];
-  context->rbp = r[STUB_REG_RBP];
-  context->r12 = r[STUB_REG_R12];
-  context->r13 = r[STUB_REG_R13];
-  context->r14 = r[STUB_REG_R14];
-  context->r15 = r[STUB_REG_R15];
-  context->rsp = r[STUB_REG_RSP];
-  context->rip = context->rcx = r[STUB_REG_RIP];
-  context->eflags = context->r11 = r[STUB_REG_FLAGS];
+  uint64_t const* s = c->saved;
+  context->rax = s[STUB_SAVED_RAX];
+  context->rdi = s[STUB_SAVED_RDI];
+  context->rsi = s[STUB_SAVED_RSI];
+  context->rdx = s[STUB_SAVED_RDX];
+  context->r10 = s[STUB_SAVED_R10];
+  context->r8 = s[STUB_SAVED_R8];
+  context->r9 = s[STUB_SAVED_R9];
+  context->rbx = s[STUB_SAVED_RBX];
+  context->rbp = s[STUB_SAVED_RBP];
+  context->r12 = s[STUB_SAVED_R12];
+  context->r13 = s[STUB_SAVED_R13];
+  context->r14 = s[STUB_SAVED_R14];
+  context->r15 = s[STUB_SAVED_R15];
+  context->rsp = s[STUB_SAVED_RSP];
+  context->rip = context->rcx = s[STUB_SAVED_RIP];
+  context->eflags = context->r11 = s[STUB_SAVED_FLAGS];
 }
 
 // A signal that hit the stub's own code: go on there, or treat it as one that hit the guest.
@@ -186,7 +202,7 @@ static InStub handle_stub_signal(int signal, Control* c, SignalContext* context)
   bool const trap_to_leave = signal == sigill && context->rip == reinterpret_cast<uint64_t>(leave_interrupted);
   if (trap_to_leave || (signal == interrupt_signal && in_range(context->rip, leave_guest, leave_guest_end))) {
     context->rip = context->rcx;
-    context->rsp = c->regs[STUB_REG_RSP];
+    context->rsp = c->saved[STUB_SAVED_RSP];
     context->eflags = context->r11;
     c->event = interrupt_signal;
     return InStub::AsGuest;
@@ -399,11 +415,11 @@ static bool answer_natively(Control* c, SignalContext* context) {
 
 // Brings along what the sentry is sure to ask for.
 static void copy_hints(Control* c, uint64_t number, uint64_t const* arguments) {
-  c->hint_count = 0;
+  Hint* brought = reinterpret_cast<Hint*>(c->self + hint);
+  if (brought->length != 0) brought->length = 0;
   if (number >= sizeof hint_table.entry / sizeof hint_table.entry[0]) return;
   HintSpec const spec = hint_table[number];
   if (spec.kind == HintKind::None) return;
-  Hint* hint = &c->hints[0];
   uint64_t const address = arguments[spec.argument];
   uint64_t length = spec.size;
   if (spec.kind == HintKind::Path) length = max_hint_path;
@@ -417,18 +433,16 @@ static void copy_hints(Control* c, uint64_t number, uint64_t const* arguments) {
   uint64_t const to = c->self + hint_bytes;
   uint64_t const left = spec.kind == HintKind::Path ? copy_text(to, address, length) : copy_bytes(to, address, length);
   if (left != 0 && spec.kind != HintKind::Path) return;
-  hint->address = address;
-  hint->length = static_cast<uint32_t>(length - left);
-  hint->offset = static_cast<uint32_t>(hint_bytes);
-  c->hint_count = 1;
+  brought->address = address;
+  brought->length = length - left;
 }
 
 // A call from a patched site; the registers stand in the area.
 void serve_trampoline(Control* c) {
-  uint64_t* r = c->regs;
-  uint64_t const* a = &r[STUB_REG_RDI];  // rdi rsi rdx r10 r8 r9, in this order
-  if (r[STUB_REG_RAX] == sys_futex && may_serve_futex(c)) {
-    switch (native_futex_call(c, a, false, &r[STUB_REG_RAX])) {
+  uint64_t* rax = &c->saved[STUB_SAVED_RAX];
+  uint64_t const* a = &c->saved[STUB_SAVED_RDI];
+  if (*rax == sys_futex && may_serve_futex(c)) {
+    switch (native_futex_call(c, a, false, rax)) {
       case Native::No:
         break;
       case Native::Done:
@@ -437,15 +451,19 @@ void serve_trampoline(Control* c) {
         c->event = event_futex_cut;
         materialise();
     }
-  } else if (r[STUB_REG_RAX] == 24 && answer_from_facts(c->facts, 24, &r[STUB_REG_RAX])) {
+  } else if (*rax == 24 && answer_from_facts(c->facts, 24, rax)) {
     return;
-  } else if (change_state(c, r[STUB_REG_RAX], a, &r[STUB_REG_RAX])) {
+  } else if (change_state(c, *rax, a, rax)) {
     return;
   }
-  copy_hints(c, r[STUB_REG_RAX], a);
+  copy_hints(c, *rax, a);
+  uint64_t const fs_base = __builtin_ia32_rdfsbase64();
+  if (c->fs_base != fs_base) c->fs_base = fs_base;
   c->event = event_trampoline;
-  c->fs_base = __builtin_ia32_rdfsbase64();
+  c->call[STUB_REG_RAX] = *rax;
+  for (int i = 0; i < 6; ++i) c->call[STUB_REG_RDI + i] = a[i];
   serve(c);
+  *rax = c->call[STUB_REG_RAX];
 }
 
 void handle_signal(int signal, SignalInfo* info, SignalContext* context) {
@@ -460,15 +478,15 @@ void handle_signal(int signal, SignalInfo* info, SignalContext* context) {
         c->event = event_broken;
     }
   } else {
-    c->event = static_cast<uint32_t>(signal);
+    c->event = static_cast<uint16_t>(signal);
   }
-  if (c->event == static_cast<uint32_t>(sigsys) && info->code == 1 && info->arch == 0xc000003e) {  // x86-64
+  if (c->event == sigsys && info->code == 1 && info->arch == 0xc000003e) {  // x86-64
     if (is_patch_hint_due(c, context->rax)) {
       c->event = event_patch_hint;
     } else if (answer_natively(c, context)) {
       return resume_frame(reinterpret_cast<uint64_t>(context));
     }
-    if (c->event == static_cast<uint32_t>(sigsys)) {
+    if (c->event == sigsys) {
       uint64_t const a[6] = {context->rdi, context->rsi, context->rdx, context->r10, context->r8, context->r9};
       copy_hints(c, context->rax, a);
     }

@@ -38,9 +38,9 @@ struct Request {
 Result<Request> read_request(Task& task, uint64_t address) {
   Request r{.control = TRY(task.read(UserPtr<iocb>(address))), .file = {}, .notified = {}, .event = {}};
   if (r.control.aio_reserved2 != 0) return fail(Errno::Inval);
-  r.file = TRY(task.files()->get(static_cast<int>(r.control.aio_fildes)));
+  r.file = TRY(task.file(static_cast<int>(r.control.aio_fildes)));
   if (r.control.aio_flags & IOCB_FLAG_RESFD) {
-    r.notified = TRY(task.files()->get(static_cast<int>(r.control.aio_resfd)));
+    r.notified = TRY(task.file(static_cast<int>(r.control.aio_resfd)));
     if (dynamic_cast<EventFile*>(r.notified.get()) == nullptr) return fail(Errno::Inval);
   }
   r.event = {.data = r.control.aio_data, .obj = address, .res = 0, .res2 = 0};

@@ -27,7 +27,7 @@ Result<void> change_owner(Task& task, kernel::Path const& path, uint32_t uid, ui
 
 // The path of an open file that has one: fchmod and its kin on pipes and sockets have nowhere to keep the change.
 Result<kernel::Path> path_of_descriptor(Task& task, Fd fd, bool allow_path) {
-  auto file = TRY(task.files()->get(fd.value, allow_path));
+  auto file = TRY(task.file(fd.value, allow_path));
   if (!file->path()) return fail(Errno::Inval);
   return file->path();
 }

@@ -56,7 +56,7 @@ static Result<int> duplicate_to(Task& task, Fd from, Fd to, bool close_on_exec) 
 
 Result<int> sys_dup2(Task& task, Fd from, Fd to) {
   if (from.value == to.value) {
-    TRY(task.files()->get(from.value, true));
+    TRY(task.file(from.value, true));
     return to.value;
   }
   return duplicate_to(task, from, to, false);
@@ -295,7 +295,7 @@ Result<uint64_t> sys_ioctl(Task& task, Fd fd, uint32_t request, uint64_t argumen
 }
 
 Result<void> sys_flock(Task& task, Fd fd, int32_t operation) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->inode()) return fail(Errno::BadF);
   LockType type;
   switch (operation & ~LOCK_NB) {

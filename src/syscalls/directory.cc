@@ -60,7 +60,7 @@ class EntryBuffer final : public DirectorySink {
 
 Result<size_t> read_entries(Task& task, Fd fd, UserAddr buffer, uint32_t size, bool wide) {
   constexpr size_t most = 64 << 10;  // more comes with the next call
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->inode() || !S_ISDIR(file->inode()->type())) return fail(Errno::NotDir);
   if (file->inode()->removed()) return fail(Errno::NoEnt);
   EntryBuffer entries(std::min<size_t>(size, most), wide);
@@ -171,7 +171,7 @@ Result<void> sys_chdir(Task& task, UserCString path) {
 }
 
 Result<void> sys_fchdir(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value, true));
+  auto file = TRY(task.file(fd.value, true));
   if (!file->path()) return fail(Errno::NotDir);
   return task.kernel().vfs().chdir(task, file->path());
 }

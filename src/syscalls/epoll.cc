@@ -23,7 +23,7 @@ Result<int> create(Task& task, bool close_on_exec) {
 
 Result<int64_t> wait(Task& task, Fd fd, UserPtr<EpollEvent> events, int32_t max, Deadline deadline) {
   if (max <= 0 || max > max_events) return fail(Errno::Inval);
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   auto* epoll = dynamic_cast<EpollFile*>(file.get());
   if (!epoll) return fail(Errno::Inval);
   return static_cast<int64_t>(TRY(epoll->wait(task, events, static_cast<size_t>(max), deadline)));
@@ -43,8 +43,8 @@ Result<int> sys_epoll_create1(Task& task, Flags<struct EpollCreateFlags, EPOLL_C
 Result<void> sys_epoll_ctl(Task& task, Fd epoll_fd, int32_t operation, Fd target_fd, UserPtr<EpollEvent> address) {
   EpollEvent event{};
   if (operation != EPOLL_CTL_DEL) event = TRY(task.read(address));
-  auto file = TRY(task.files()->get(epoll_fd.value));
-  auto target = TRY(task.files()->get(target_fd.value));
+  auto file = TRY(task.file(epoll_fd.value));
+  auto target = TRY(task.file(target_fd.value));
   if (!target->pollable()) return fail(Errno::Perm);
   auto* epoll = dynamic_cast<EpollFile*>(file.get());
   if (!epoll || file == target) return fail(Errno::Inval);

@@ -98,7 +98,7 @@ Result<uint64_t> sys_execveat(Task& task, Fd directory, UserCString path, UserPt
   auto name = TRY(task.read_path(path));
   if (name.empty()) {
     if (!(flags & AT_EMPTY_PATH)) return fail(Errno::NoEnt);
-    auto file = TRY(task.files()->get(directory.value, true));
+    auto file = TRY(task.file(directory.value, true));
     TRY(task.kernel().vfs().access(task, file->path(), 1, true));
     auto program = TRY(task.kernel().vfs().open_path(task, file->path(), O_RDONLY));
     return execute_at(task, {}, name, true, fmt::format("/dev/fd/{}", directory.value), arguments, environment,

@@ -17,7 +17,7 @@ using namespace kernel;
 namespace {
 
 Result<kernel::Path> path_of(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->path()) return fail(Errno::OpNotSupp);
   return file->path();
 }

@@ -17,7 +17,7 @@ struct OpenInotify {
 };
 
 Result<OpenInotify> inotify_at(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   auto* inotify = dynamic_cast<InotifyFile*>(file.get());
   if (inotify == nullptr) return fail(Errno::Inval);
   return OpenInotify{std::move(file), &inotify->instance()};

@@ -19,7 +19,7 @@ Result<uint64_t> sys_mmap(Task& task, uint64_t address, uint64_t length, int pro
   if (offset & page_mask) return fail(Errno::Inval);
   kernel::MmapRequest request{.address = address, .length = length, .protection = protection, .flags = flags};
   if (!(flags & MAP_ANONYMOUS)) {
-    request.file = TRY(task.files()->get(fd.value));
+    request.file = TRY(task.file(fd.value));
     request.offset = offset;
   }
   return task.mm()->mmap(task, request);

@@ -112,7 +112,7 @@ Result<uint64_t> sys_process_madvise(Task& task, Fd pidfd, UserAddr vector, uint
                                      uint32_t flags) {
   if (flags != 0) return fail(Errno::Inval);
   auto slices = TRY(read_io_vector(task, vector, count));
-  auto file = TRY(task.files()->get(pidfd.value));
+  auto file = TRY(task.file(pidfd.value));
   auto group = kernel::group_of(*file);
   if (!group) return fail(Errno::BadF);
   constexpr int madv_collapse = 25;  // not in every libc's headers

@@ -39,7 +39,7 @@ Result<int> open_at(Task& task, Fd directory, UserCString path, int flags, mode_
 
 Result<Ref<File>> file_to_truncate(Task& task, Fd fd, int64_t size) {
   if (size < 0) return fail(Errno::Inval);
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->writable() || (file->inode() && !S_ISREG(file->inode()->type()))) return fail(Errno::Inval);
   return file;
 }
@@ -113,7 +113,7 @@ Result<void> sys_ftruncate(Task& task, Fd fd, int64_t size) {
 }
 
 Result<void> sys_fallocate(Task& task, Fd fd, int32_t mode, int64_t offset, int64_t length) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (offset < 0 || length <= 0) return fail(Errno::Inval);
   constexpr int known = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_ZERO_RANGE |
                         FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE;
@@ -132,8 +132,8 @@ Result<void> sys_fallocate(Task& task, Fd fd, int32_t mode, int64_t offset, int6
   return {};
 }
 
-Result<void> sys_fsync(Task& task, Fd fd) { return TRY(task.files()->get(fd.value))->sync(task, false); }
-Result<void> sys_fdatasync(Task& task, Fd fd) { return TRY(task.files()->get(fd.value))->sync(task, true); }
+Result<void> sys_fsync(Task& task, Fd fd) { return TRY(task.file(fd.value))->sync(task, false); }
+Result<void> sys_fdatasync(Task& task, Fd fd) { return TRY(task.file(fd.value))->sync(task, true); }
 
 Result<void> sys_sync(Task& task) {
   task.kernel().vfs().sync_all(task.kernel().root_mounts());
@@ -141,14 +141,14 @@ Result<void> sys_sync(Task& task) {
 }
 
 Result<void> sys_syncfs(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->path().mount) return {};
   return file->path().mount->file_system().sync();
 }
 
 Result<void> sys_sync_file_range(Task& task, Fd fd, int64_t offset, int64_t count, uint32_t flags) {
   constexpr uint32_t known = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if ((flags & ~known) || offset < 0 || count < 0 || offset + count < offset) return fail(Errno::Inval);
   mode_t type = file->inode() ? file->inode()->type() : 0;
   if (!S_ISREG(type) && !S_ISBLK(type) && !S_ISDIR(type) && !S_ISLNK(type)) return fail(Errno::SPipe);
@@ -156,7 +156,7 @@ Result<void> sys_sync_file_range(Task& task, Fd fd, int64_t offset, int64_t coun
 }
 
 Result<void> sys_fadvise64(Task& task, Fd fd, int64_t, int64_t length, int32_t advice) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (file->inode() && S_ISFIFO(file->inode()->type())) return fail(Errno::SPipe);
   if (!file->seekable() && !file->inode()) return fail(Errno::SPipe);
   if (length < 0 || advice < POSIX_FADV_NORMAL || advice > POSIX_FADV_NOREUSE) return fail(Errno::Inval);
@@ -164,7 +164,7 @@ Result<void> sys_fadvise64(Task& task, Fd fd, int64_t, int64_t length, int32_t a
 }
 
 Result<void> sys_readahead(Task& task, Fd fd, int64_t, uint64_t) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->readable()) return fail(Errno::BadF);
   if (!file->inode() || !S_ISREG(file->inode()->type())) return fail(Errno::Inval);
   return {};

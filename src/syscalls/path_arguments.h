@@ -27,7 +27,7 @@ inline Result<kernel::Path> lookup_text(Task& task, Fd directory, std::string co
                                         bool allow_empty = false) {
   if (text.empty() && allow_empty) {
     if (directory.value == AT_FDCWD) return task.fs()->cwd();
-    return TRY(task.files()->get(directory.value, true))->path();
+    return TRY(task.file(directory.value, true))->path();
   }
   auto start = TRY(task.kernel().vfs().start_of(task, directory.value, text));
   return task.kernel().vfs().lookup(task, start, text, {.follow_last = follow});

@@ -51,7 +51,7 @@ Result<int> make_or_change_signalfd(Task& task, Fd fd, UserPtr<uint64_t> mask, u
   if (size != sizeof(uint64_t)) return fail(Errno::Inval);
   SignalSet wanted(TRY(task.read(mask)));
   if (fd.value == -1) return install(task, make_ref<SignalFile>(wanted, static_cast<int>(flags)), flags & SFD_CLOEXEC);
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   auto* signals = dynamic_cast<SignalFile*>(file.get());
   if (!signals) return fail(Errno::Inval);
   signals->set_wanted(wanted);
@@ -93,7 +93,7 @@ Result<int> sys_pidfd_open(Task& task, int32_t pid, PidFileFlags flags) {
 }
 
 Result<int> sys_pidfd_getfd(Task& task, Fd pidfd, Fd target_fd, Flags<struct PidGetFlags, 0>) {
-  auto file = TRY(task.files()->get(pidfd.value));
+  auto file = TRY(task.file(pidfd.value));
   auto group = kernel::group_of(*file);
   if (!group) return fail(Errno::BadF);
   Ref<Task> target;

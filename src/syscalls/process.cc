@@ -76,7 +76,7 @@ static Result<void> select_by_id(Task& task, int32_t id_type, int32_t id, WaitSe
       return {};
     case 3 /* P_PIDFD */: {
       if (id < 0) return fail(Errno::Inval);
-      auto file = TRY(task.files()->get(id));
+      auto file = TRY(task.file(id));
       auto group = group_of(*file);
       if (!group) return fail(Errno::BadF);
       w.kind = WaitSelector::Kind::Pid;

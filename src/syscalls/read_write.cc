@@ -18,13 +18,13 @@ using namespace kernel;
 namespace {
 
 Result<Ref<File>> readable_file(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->readable()) return fail(Errno::BadF);
   return file;
 }
 
 Result<Ref<File>> writable_file(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!file->writable()) return fail(Errno::BadF);
   return file;
 }
@@ -240,7 +240,7 @@ Result<size_t> sys_pwritev(Task& task, Fd fd, UserAddr vector, uint64_t count, u
 }
 
 Result<uint64_t> sys_lseek(Task& task, Fd fd, int64_t offset, int32_t whence) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (whence < SEEK_SET || whence > SEEK_HOLE) return fail(Errno::Inval);
   return file->seek(task, offset, whence);
 }

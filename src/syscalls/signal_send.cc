@@ -118,7 +118,7 @@ Result<void> sys_pidfd_send_signal(Task& task, Fd pidfd, SignalNumber signal, Us
                                    uint32_t flags) {
   constexpr uint32_t to_thread = 1, to_group = 2, to_process_group = 4;  // PIDFD_SIGNAL_*
   if ((flags & ~(to_thread | to_group | to_process_group)) || (flags & (flags - 1))) return fail(Errno::Inval);
-  auto file = TRY(task.files()->get(pidfd.value));
+  auto file = TRY(task.file(pidfd.value));
   auto group = group_to_signal(*file);
   if (!group) return fail(Errno::BadF);
   bool to_self = group.get() == &task.thread_group();

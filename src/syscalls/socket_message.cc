@@ -110,7 +110,7 @@ std::vector<int32_t> install_rights(Task& task, std::vector<Ref<File>>& rights, 
 }  // namespace
 
 Result<OpenSocket> socket_at(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   auto* socket = kernel::socket_of(*file);
   if (!socket) return fail(Errno::NotSock);
   return OpenSocket{std::move(file), socket};

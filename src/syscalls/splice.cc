@@ -85,8 +85,8 @@ struct Ends {
 };
 
 Result<Ends> ends(Task& task, Fd in, Fd out) {
-  auto source = TRY(task.files()->get(in.value));
-  auto sink = TRY(task.files()->get(out.value));
+  auto source = TRY(task.file(in.value));
+  auto sink = TRY(task.file(out.value));
   if (!source->readable() || !sink->writable()) return fail(Errno::BadF);
   return Ends{std::move(source), std::move(sink)};
 }
@@ -178,7 +178,7 @@ Result<size_t> sys_tee(Task& task, Fd in_fd, Fd out_fd, uint64_t count, uint32_t
 Result<size_t> sys_vmsplice(Task& task, Fd fd, UserAddr vector, uint64_t count, uint32_t flags) {
   constexpr uint32_t known = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
   if (flags & ~known) return fail(Errno::Inval);
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   if (!is_pipe(*file)) return fail(Errno::BadF);
   auto slices = TRY(read_io_vector(task, vector, count));
   IoOptions const options{.nowait = (flags & SPLICE_F_NONBLOCK) || file->nonblocking()};

@@ -82,7 +82,7 @@ Result<Target> target_of(Task& task, Fd directory, UserCString path, int flags) 
   std::string text;
   if (path || !of_descriptor) text = TRY(task.read_path(path));
   if (of_descriptor && text.empty()) {
-    auto file = TRY(task.files()->get(directory.value, true));
+    auto file = TRY(task.file(directory.value, true));
     return Target{TRY(file->attributes()), file->path().mount, is_mount_root(file->path())};
   }
   auto found = TRY(lookup_text(task, directory, text, !(flags & AT_SYMLINK_NOFOLLOW), flags & AT_EMPTY_PATH));
@@ -120,7 +120,7 @@ Result<void> sys_lstat(Task& task, UserCString path, UserPtr<struct stat> out) {
 }
 
 Result<void> sys_fstat(Task& task, Fd fd, UserPtr<struct stat> out) {
-  auto file = TRY(task.files()->get(fd.value, true));
+  auto file = TRY(task.file(fd.value, true));
   return task.write(out, to_stat(TRY(file->attributes())));
 }
 
@@ -158,7 +158,7 @@ Result<void> sys_statfs(Task& task, UserCString path, UserPtr<struct statfs> out
 }
 
 Result<void> sys_fstatfs(Task& task, Fd fd, UserPtr<struct statfs> out) {
-  auto file = TRY(task.files()->get(fd.value, true));
+  auto file = TRY(task.file(fd.value, true));
   if (file->path().mount) return task.write(out, TRY(statfs_of(file->path())));
   struct statfs s{};
   s.f_type = 0x50495045;  // PIPEFS_MAGIC, as good as any of the anonymous file systems' numbers

@@ -16,7 +16,7 @@ struct OpenTimer {
 };
 
 Result<OpenTimer> timer_at(Task& task, Fd fd) {
-  auto file = TRY(task.files()->get(fd.value));
+  auto file = TRY(task.file(fd.value));
   auto* timer = dynamic_cast<TimerFile*>(file.get());
   if (!timer) return fail(Errno::Inval);
   return OpenTimer{std::move(file), timer};

@@ -73,6 +73,11 @@ Ref<FdTable> Task::files() const {
   return implementation_->files;
 }
 
+// Nobody but this thread changes the reference.
+Result<Ref<File>> Task::file(int fd, bool allow_path) const NO_THREAD_SAFETY_ANALYSIS {
+  return implementation_->files->get(fd, allow_path);
+}
+
 void Task::unshare_files() {
   Ref<FdTable> table = files();
   if (table->ref_count() <= 2) return;  // this reference and the task's own

@@ -57,6 +57,7 @@ class Task : public RefCounted {
   // What it shares or owns. The references change at clone, unshare, execve and exit only, on the task's own thread;
   // other threads take them through these accessors, and get null after exit.
   Ref<FdTable> files() const;
+  Result<Ref<File>> file(int fd, bool allow_path = false) const;  // [own] files()->get(), without a lock of the task's
   Ref<FsContext> fs() const;
   Ref<MemoryManager> mm() const;
   void unshare_files();                               // [own] its own copy of the descriptor table, if it shares one

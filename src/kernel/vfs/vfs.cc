@@ -93,7 +93,7 @@ Result<ParentLookup> Vfs::lookup_parent(Task& task, Path const& start, std::stri
 Result<Path> Vfs::start_of(Task& task, int dirfd, std::string_view path) {
   if (path.starts_with('/')) return Path();  // not looked at
   if (dirfd == AT_FDCWD) return task.fs()->cwd();
-  Ref<File> file = TRY(task.files()->get(dirfd, true));
+  Ref<File> file = TRY(task.file(dirfd, true));
   if (!path.empty() && (!file->path() || !file->path().dentry->is_directory())) return fail(Errno::NotDir);
   return file->path();
 }

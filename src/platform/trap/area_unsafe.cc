@@ -61,8 +61,6 @@ void Area::initialize() const {
   c.frame = 0;
   c.interrupted = 0;
   c.set_bases = 0;
-  c.op_count = 0;
-  c.resume = 0;
   c.altstack.sp = self + stub::altstack;
   c.altstack.flags = 0;
   c.altstack.size = stub::altstack_end - stub::altstack;

@@ -47,6 +47,12 @@ class Area {
     return std::atomic_ref<uint64_t>(reinterpret_cast<stub::Control*>(base_)->*word);
   }
   uint32_t* turn_word() const { return &reinterpret_cast<stub::Control*>(base_)->turn; }
+  stub::Hint volatile& hint() const { return *reinterpret_cast<stub::Hint volatile*>(base_ + stub::hint); }
+  // Asks for the cache lines of a hint together, before they are wanted one after the other.
+  void expect_hint() const {
+    __builtin_prefetch(base_ + stub::hint);
+    __builtin_prefetch(base_ + stub::hint + 64);
+  }
   std::byte* at(uint64_t offset) const { return base_ + offset; }
   std::span<std::byte> bounce() const { return {base_ + stub::bounce, stub::bounce_size}; }
   stub::SignalContext volatile& context(uint32_t offset) const {

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "stub/hints.h"
 
 namespace cofferdam::platform::trap {
 namespace {
@@ -84,12 +85,40 @@ bool TrapContext::end_thread() {
   return true;
 }
 
-void TrapContext::add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
-  auto& op = area_->control().ops[op_count_++];
-  op.kind = kind;
-  op.number = number;
-  for (size_t i = 0; i < 6; ++i) op.a[i] = arguments[i];
-  op.result = ~uint64_t{0};
+TrapContext::QueuedOp& TrapContext::add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments) {
+  auto& queued = queued_[op_count_++];
+  queued = {.op = {.kind = kind, .number = number, .a = {}, .result = ~uint64_t{0}}};
+  std::ranges::copy(arguments, queued.op.a);
+  return queued;
+}
+
+uint64_t TrapContext::result_of(size_t op) const {
+  bool const along = (given_ & stub::turn_copy_along) && op + 1 == queued_count_;
+  return along ? area_->control().along_left : area_->control().ops[op].result;
+}
+
+// Writes what is queued to the area, at the last moment: until the stub has the turn, it looks at these lines, too.
+void TrapContext::publish_ops(bool runs) {
+  auto& c = area_->control();
+  queued_count_ = std::exchange(op_count_, 0);
+  queue_bytes_ = 0;
+  if (answer_) c.call[STUB_REG_RAX] = *std::exchange(answer_, std::nullopt);
+  uint32_t count = queued_count_;
+  if (runs && count != 0 && queued_[count - 1].op.kind == stub::op_copy_along) {
+    auto const& op = queued_[--count].op;
+    c.along_left = 0;
+    for (size_t i = 0; i < 2 + (op.a[1] + 7) / 8; ++i) c.call[1 + i] = op.a[i];
+    given_ |= stub::turn_copy_along;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    auto const& from = queued_[i].op;
+    auto& to = c.ops[i];
+    to.kind = from.kind;
+    to.number = from.number;
+    for (size_t n = 0; n < std::size(from.a); ++n) to.a[n] = from.a[n];
+    to.result = from.result;
+  }
+  given_ |= count << stub::turn_ops_shift;
 }
 
 bool TrapContext::break_off() {
@@ -104,15 +133,13 @@ bool TrapContext::break_off() {
 bool TrapContext::hand_over(stub::Resume resume) {
   if (dead_) return false;
   auto& c = area_->control();
-  c.op_count = op_count_;
-  c.resume = resume == stub::resume_guest && anew_ ? stub::resume_anew : resume;
+  bool const runs = resume == stub::resume_guest;
+  given_ = stub::turn_guest | (runs && anew_ ? stub::resume_anew : resume) << stub::turn_resume_shift;
   if (!trampoline_) c.frame = frame_;
   if (uint32_t const spin = pace_.hot() ? shared().options.spin : 0; spin != spin_) c.spin = spin_ = spin;
-  queued_count_ = std::exchange(op_count_, 0);
-  queue_bytes_ = 0;
-  if (resume == stub::resume_guest) {
+  if (runs) {
     hints_valid_ = false;
-    c.set_bases = set_bases_;
+    if (set_bases_ != set_bases_told_) c.set_bases = set_bases_told_ = set_bases_;
     if (set_bases_ != 0) {
       c.fs_base = fs_base_;
       // The trampoline finds its area by gs, while the guest makes no use of it.
@@ -120,14 +147,15 @@ bool TrapContext::hand_over(stub::Resume resume) {
       set_bases_ = 0;
     }
   }
-  auto turn = area_->turn();
-  uint32_t seen = turn.load(std::memory_order_acquire);
+  publish_ops(runs);
   for (auto const& request : queued_requests_) shared().approver->announce(*request);
-  do {
-    if ((seen & ~stub::turn_sleep) != stub::turn_sentry) return break_off();
-  } while (!turn.compare_exchange_weak(seen, stub::turn_guest, std::memory_order_seq_cst));
+  uint32_t const seen = area_->turn().exchange(given_, std::memory_order_seq_cst);
+  if ((seen & ~stub::turn_sleep) != stub::turn_sentry) {
+    if (seen == stub::turn_dead) area_->turn().store(stub::turn_dead);  // others wait for this word
+    return break_off();
+  }
   if (seen & stub::turn_sleep) futex(area_->turn_word(), FUTEX_WAKE, INT_MAX);
-  if (resume == stub::resume_guest) pace_.resumed(seen & stub::turn_sleep);
+  if (runs) pace_.resumed(seen & stub::turn_sleep);
   return true;
 }
 
@@ -135,8 +163,7 @@ bool TrapContext::hand_over(stub::Resume resume) {
 bool TrapContext::wait() {
   auto turn = area_->turn();
   slept_ = false;
-  for (uint32_t n = pace_.spin_count(); n != 0 && turn.load(std::memory_order_acquire) == stub::turn_guest; --n)
-    _mm_pause();
+  for (uint32_t n = pace_.spin_count(); n != 0 && turn.load(std::memory_order_acquire) == given_; --n) _mm_pause();
   std::chrono::steady_clock::time_point interrupted_at{};
   std::chrono::nanoseconds cpu_then{};
   for (;;) {
@@ -144,9 +171,9 @@ bool TrapContext::wait() {
     if (process().dead()) return break_off();
     if ((seen & ~stub::turn_sleep) == stub::turn_sentry) return true;
     if (seen == stub::turn_dead) return break_off();
-    if (seen != (stub::turn_guest | stub::turn_sleep)) {
-      if (seen != stub::turn_guest) return break_off();
-      if (!turn.compare_exchange_strong(seen, stub::turn_guest | stub::turn_sleep)) continue;
+    if (seen != (given_ | stub::turn_sleep)) {
+      if (seen != given_) return break_off();
+      if (!turn.compare_exchange_strong(seen, given_ | stub::turn_sleep)) continue;
     }
     if (!slept_) pace_.sleeps();
     slept_ = true;
@@ -167,7 +194,7 @@ bool TrapContext::wait() {
       if (interrupted_at != now) shared().approver->look();
       timeout.tv_nsec = std::chrono::nanoseconds(disobedience_look).count();
     }
-    futex(area_->turn_word(), FUTEX_WAIT, stub::turn_guest | stub::turn_sleep, limited ? &timeout : nullptr);
+    futex(area_->turn_word(), FUTEX_WAIT, given_ | stub::turn_sleep, limited ? &timeout : nullptr);
   }
 }
 
@@ -222,7 +249,7 @@ bool TrapContext::withdraw_queued() {
 }
 
 bool TrapContext::has_turn_back() {
-  return (area_->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) != stub::turn_guest || process().dead();
+  return (area_->turn().load(std::memory_order_acquire) & stub::turn_owner) != stub::turn_guest || process().dead();
 }
 
 Stop TrapContext::died() {
@@ -234,19 +261,19 @@ Stop TrapContext::died() {
 // host refused: the kernel has to know.
 std::optional<Stop> TrapContext::settle_failed_ops() {
   for (size_t i = 0; i < queued_count_; ++i) {
-    auto const& op = queued_[i];
-    uint64_t const result = area_->control().ops[i].result;
+    auto const& [op, shortens_result, is_mapping] = queued_[i];
+    uint64_t const result = result_of(i);
     if (op.kind == stub::op_call_self || op.kind == stub::op_call_notify) {
       if (result < -4095ull) continue;
       auto const error = static_cast<Errno>(-static_cast<int64_t>(result));
-      log::info("trap: a queued memory call at {:#x} failed: {}", op.address, errno_name(error));
+      log::info("trap: a queued memory call at {:#x} failed: {}", op.a[0], errno_name(error));
       in_syscall_ = true;  // the guest stands behind its call still
-      return MemoryCallFailed{op.address, op.length, error, op.is_mapping};
+      return MemoryCallFailed{op.a[0], op.a[1], error, is_mapping};
     }
-    if (result == 0 || op.length == 0) continue;
+    if (result == 0 || op.a[1] == 0) continue;
     if (!in_syscall_) return std::nullopt;
-    bool const some = op.shortens_result && result < op.length;
-    set_result(some ? op.length - result : static_cast<uint64_t>(-EFAULT));
+    bool const some = shortens_result && result < op.a[1];
+    set_result(some ? op.a[1] - result : static_cast<uint64_t>(-EFAULT));
     return std::nullopt;
   }
   if (in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
@@ -297,10 +324,12 @@ std::optional<Stop> TrapContext::decode() {
     in_syscall_ = trampoline_ = hints_valid_ = true;
     fs_base_ = c.fs_base;
     gs_base_ = 0;
-    auto& r = c.regs;
-    return Syscall{
+    auto& r = c.call;
+    Syscall const call = {
         r[STUB_REG_RAX],
         {r[STUB_REG_RDI], r[STUB_REG_RSI], r[STUB_REG_RDX], r[STUB_REG_R10], r[STUB_REG_R8], r[STUB_REG_R9]}};
+    if (stub::brings_hint(call.number)) area_->expect_hint();
+    return call;
   }
   bool const is_signal = event < 65 || event == stub::event_futex_cut || event == stub::event_patch_hint;
   if (!is_signal || !accept_frame(c.frame)) {

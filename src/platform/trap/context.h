@@ -83,7 +83,15 @@ class TrapContext final : public Context {
   Shared& shared() { return process().shared(); }
 
   // --- hand-off (context.cc)
-  void add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
+  // An operation for the next hand-over.
+  struct QueuedOp {
+    stub::Op op;                   // of copies and memory calls a0 is the address, a1 the length
+    bool shortens_result = false;  // a fault in its midst makes the result the count of bytes copied
+    bool is_mapping = false;
+  };
+  QueuedOp& add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
+  uint64_t result_of(size_t op) const;  // after the hand-over
+  void publish_ops(bool runs);
   // Gives the turn to the stub: to do the operations in the area and then, perhaps, to run the guest.
   bool hand_over(stub::Resume resume);
   bool wait();
@@ -149,16 +157,11 @@ class TrapContext final : public Context {
   bool in_syscall_ = false;  // the last stop was a system call
   bool fresh_ = true;        // there has been no stop yet
   uint64_t fs_base_ = 0, gs_base_ = 0;
-  uint32_t set_bases_ = 0;
-  uint32_t op_count_ = 0;  // operations queued in the area
-  struct QueuedOp {
-    uint32_t kind = 0;
-    uint64_t address = 0;
-    size_t length = 0, bounce_offset = 0;
-    bool shortens_result = false;  // a fault in its midst makes the result the count of bytes copied
-    bool is_mapping = false;
-  };
-  std::array<QueuedOp, stub::max_ops> queued_{};
+  uint32_t set_bases_ = 0, set_bases_told_ = 0;
+  uint32_t given_ = stub::turn_guest;  // the turn word of the last hand-over
+  std::optional<uint64_t> answer_;     // rax for the next hand-over, after a trampoline stop
+  uint32_t op_count_ = 0;              // operations queued
+  std::array<QueuedOp, stub::max_ops> queued_;
   std::vector<std::unique_ptr<Approver::Request>> queued_requests_;  // of the queued operations that ask for approval
   uint32_t queued_count_ = 0;                                        // operations of the last hand-over
   size_t queue_bytes_ = 0;

@@ -19,6 +19,11 @@ namespace {
 
 // The second half of the bounce buffer holds queued copy_outs, the first is the stage.
 constexpr size_t queue_offset = TrapContext::stage_size, queue_size = stub::bounce_size - queue_offset;
+static_assert(stub::bounce + queue_offset == stub::queued_bytes);
+
+bool is_copy_out(uint32_t kind) {
+  return kind == stub::op_copy_out || kind == stub::op_copy_along || kind == stub::op_zero;
+}
 
 uint64_t to_page_end(uint64_t address) { return page - address % page; }
 
@@ -67,14 +72,17 @@ size_t TrapContext::write_guest(uint64_t address, std::byte const* from, size_t 
 
 Result<void> TrapContext::flush() {
   if (op_count_ == 0) return dead_ ? Result<void>(fail(Errno::Srch)) : Result<void>();
-  auto const is_copy = [](QueuedOp const& op) { return op.kind == stub::op_copy_out; };
+  auto const is_copy = [](QueuedOp const& q) { return is_copy_out(q.op.kind) && q.op.kind != stub::op_zero; };
   if (!std::all_of(queued_.begin(), queued_.begin() + op_count_, is_copy)) return run_queue();
   bool fault = false;
   uint32_t const count = std::exchange(op_count_, 0);
   queue_bytes_ = 0;
   for (uint32_t i = 0; i < count && !fault; ++i) {
-    auto const& copy = queued_[i];
-    fault = write_guest(copy.address, area_->bounce().data() + copy.bounce_offset, copy.length) != copy.length;
+    auto const& copy = queued_[i].op;
+    auto const bytes = copy.kind == stub::op_copy_along
+                           ? std::as_bytes(std::span(copy.a).subspan(2))
+                           : std::span<std::byte const>(area_->bounce().subspan(copy.a[2]));
+    fault = write_guest(copy.a[0], bytes.data(), copy.a[1]) != copy.a[1];
   }
   if (dead_) return fail(Errno::Srch);
   if (fault) return fail(Errno::Fault);
@@ -86,10 +94,11 @@ Result<void> TrapContext::flush() {
 Result<void> TrapContext::run_queue() {
   if (!hand_over(stub::resume_no) || !await_queued() || !wait()) return fail(Errno::Srch);
   for (size_t i = 0; i < queued_count_; ++i) {
-    uint64_t const result = area_->control().ops[i].result;
-    bool const is_call = queued_[i].kind == stub::op_call_self || queued_[i].kind == stub::op_call_notify;
+    uint64_t const result = result_of(i);
+    auto const& op = queued_[i].op;
+    bool const is_call = op.kind == stub::op_call_self || op.kind == stub::op_call_notify;
     if (is_call && result >= -4095ull) {
-      log::info("trap: a queued memory call at {:#x} failed: {}", queued_[i].address, static_cast<int64_t>(result));
+      log::info("trap: a queued memory call at {:#x} failed: {}", op.a[0], static_cast<int64_t>(result));
       if (in_syscall_) break_off();
       return fail_host(static_cast<int>(-static_cast<int64_t>(result)));
     }
@@ -103,16 +112,14 @@ bool TrapContext::can_queue() {
   if (process().live_contexts.load(std::memory_order_relaxed) != 1 || shared().options.approve_all_memory_calls)
     return false;
   // In a call, copies come last: one that fails only changes the result.
-  auto const is_copy = [](uint32_t kind) { return kind == stub::op_copy_out || kind == stub::op_zero; };
-  bool const copies_wait = in_syscall_ && op_count_ != 0 && is_copy(queued_[op_count_ - 1].kind);
+  bool const copies_wait = in_syscall_ && op_count_ != 0 && is_copy_out(queued_[op_count_ - 1].op.kind);
   if (op_count_ == stub::max_ops || copies_wait) return settle_queue();
   return !dead_;
 }
 
 void TrapContext::queue_memory_call(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments,
                                     bool is_mapping) {
-  queued_[op_count_] = {.kind = kind, .address = arguments[0], .length = arguments[1], .is_mapping = is_mapping};
-  add_op(kind, number, arguments);
+  add_op(kind, number, arguments).is_mapping = is_mapping;
 }
 
 // Before anything that must come after queued copy_outs. A fault among them is remembered for run().
@@ -125,11 +132,9 @@ bool TrapContext::settle_queue() {
 // guest is fooled by a false one; its bounds are checked here.
 std::span<std::byte const> TrapContext::hinted(uint64_t address) {
   if (!hints_valid_) return {};
-  auto& c = area_->control();
-  if (c.hint_count != 1) return {};
-  auto& hint = c.hints[0];
+  auto& hint = area_->hint();
   uint64_t const start = hint.address;
-  uint64_t const length = std::min<uint64_t>(hint.length, stub::hint_bytes_size);
+  uint64_t const length = std::min<uint64_t>(uint64_t{hint.length}, stub::hint_bytes_size);
   if (address < start || address - start >= length) return {};
   return {area_->at(stub::hint_bytes + (address - start)), length - (address - start)};
 }
@@ -168,9 +173,13 @@ Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> 
   if (op_count_ == stub::max_ops || queue_bytes_ + from.size() > queue_size) {
     if (!settle_queue()) return fail(Errno::Srch);
   }
+  if (from.size() <= stub::max_along) {
+    auto& op = add_op(stub::op_copy_along, 0, {address, from.size()}).op;
+    std::memcpy(&op.a[2], from.data(), from.size());
+    return {};
+  }
   size_t const offset = queue_offset + queue_bytes_;
   std::memcpy(area_->bounce().data() + offset, from.data(), from.size());
-  queued_[op_count_] = {.kind = stub::op_copy_out, .address = address, .length = from.size(), .bounce_offset = offset};
   queue_bytes_ += (from.size() + 63) / 64 * 64;
   add_op(stub::op_copy_out, 0, {address, from.size(), offset});
   return {};
@@ -205,8 +214,10 @@ Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
   if (!is_guest_range(address, length)) return fail(Errno::Fault);
   hints_valid_ = false;
   if (fresh_ ? can_queue() : in_syscall_ && length <= page && op_count_ < stub::max_ops) {
-    queued_[op_count_] = {.kind = stub::op_zero, .address = address, .length = length};
-    add_op(stub::op_zero, 0, {address, length});
+    if (in_syscall_ && length <= stub::max_along)
+      add_op(stub::op_copy_along, 0, {address, length});
+    else
+      add_op(stub::op_zero, 0, {address, length});
     return {};
   }
   auto const left = perform(stub::op_zero, 0, {address, length});
@@ -223,8 +234,10 @@ Result<void> TrapContext::stage_out(uint64_t address, size_t n) {
     if (copy_out_partial(address, stage().first(n)) != n) return fail(Errno::Fault);
     return {};
   }
-  queued_[op_count_] = {.kind = stub::op_copy_out, .address = address, .length = n};
-  add_op(stub::op_copy_out, 0, {address, n, 0});
+  if (n <= stub::max_along)
+    std::memcpy(&add_op(stub::op_copy_along, 0, {address, n}).op.a[2], stage().data(), n);
+  else
+    add_op(stub::op_copy_out, 0, {address, n, 0});
   return {};
 }
 

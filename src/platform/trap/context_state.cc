@@ -44,7 +44,7 @@ bool TrapContext::accept_frame(uint32_t offset) {
 
 void TrapContext::set_result(uint64_t rax) {
   if (trampoline_) {
-    area_->control().regs[STUB_REG_RAX] = rax;
+    answer_ = rax;
   } else {
     frame().rax = rax;
   }
@@ -63,12 +63,29 @@ bool TrapContext::materialise() {
 
 Registers TrapContext::registers() {
   if (trampoline_) {
-    auto& r = area_->control().regs;
-    uint64_t const behind = r[STUB_REG_RIP], flags = r[STUB_REG_FLAGS];
-    return {r[STUB_REG_R15],      r[STUB_REG_R14], r[STUB_REG_R13], r[STUB_REG_R12], r[STUB_REG_RBP],
-            r[STUB_REG_RBX],      flags,           r[STUB_REG_R10], r[STUB_REG_R9],  r[STUB_REG_R8],
-            r[STUB_REG_RAX],      behind,          r[STUB_REG_RDX], r[STUB_REG_RSI], r[STUB_REG_RDI],
-            to_guest_rip(behind), r[STUB_REG_RSP], flags,           fs_base_,        gs_base_};
+    auto& s = area_->control().saved;
+    uint64_t const rax = answer_ ? *answer_ : area_->control().call[STUB_REG_RAX];
+    uint64_t const behind = s[STUB_SAVED_RIP], flags = s[STUB_SAVED_FLAGS];
+    return {s[STUB_SAVED_R15],
+            s[STUB_SAVED_R14],
+            s[STUB_SAVED_R13],
+            s[STUB_SAVED_R12],
+            s[STUB_SAVED_RBP],
+            s[STUB_SAVED_RBX],
+            flags,
+            s[STUB_SAVED_R10],
+            s[STUB_SAVED_R9],
+            s[STUB_SAVED_R8],
+            rax,
+            behind,
+            s[STUB_SAVED_RDX],
+            s[STUB_SAVED_RSI],
+            s[STUB_SAVED_RDI],
+            to_guest_rip(behind),
+            s[STUB_SAVED_RSP],
+            flags,
+            fs_base_,
+            gs_base_};
   }
   auto& f = frame();
   return {f.r15, f.r14,    f.r13,    f.r12,   f.rbp, f.rbx, f.r11, f.r10,

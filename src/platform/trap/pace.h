@@ -80,6 +80,7 @@ class Pace {
   static constexpr uint64_t idle_us = 200;   // a slot not used for so long is free
   static constexpr int streak_to_heat = 32;  // quick rounds in a row that earn a slot
   static constexpr int full_credit = 64, failure_cost = 16;
+  static constexpr int most_unclocked = 4;  // hot stops without a look at the clock
   static constexpr int nowhere = -1, elsewhere = -2;
 
   void try_to_heat(uint32_t peer_cpu, uint64_t now);
@@ -94,7 +95,7 @@ class Pace {
   PaceShared& shared_;
   pid_t const peer_;
   PaceShared::Slot* slot_ = nullptr;
-  int streak_ = 0, credit_ = 0;
+  int streak_ = 0, credit_ = 0, unclocked_ = 0;
   uint64_t stopped_at_ = 0, not_before_ = 0, heated_at_ = 0;
   uint64_t backoff_us_ = 1000;
   uint64_t loose_since_ = 0;  // when the guest was resumed last

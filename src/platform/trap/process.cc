@@ -168,7 +168,7 @@ void StubProcess::park(ParkedThread parked) {
 std::optional<StubProcess::ParkedThread> StubProcess::unpark() {
   MutexLock lock(mutex_);
   for (size_t i = parked_.size(); i-- > 0;) {
-    uint32_t const turn = parked_[i].area->turn().load(std::memory_order_acquire) & ~stub::turn_sleep;
+    uint32_t const turn = parked_[i].area->turn().load(std::memory_order_acquire) & stub::turn_owner;
     if (turn == stub::turn_guest) continue;  // still busy with its end
     auto parked = std::move(parked_[i]);
     parked_.erase(parked_.begin() + static_cast<ptrdiff_t>(i));

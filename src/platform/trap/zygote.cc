@@ -245,7 +245,7 @@ Result<Zygote> start_zygote(Options const& options) {
   auto address_space = make_ref<TrapAddressSpace>(process);
   auto context = std::make_unique<TrapContext>(address_space, area, static_cast<pid_t>(pid));
   // Before the reaper exists: the zygote's own death must be looked for.
-  while ((area->turn().load(std::memory_order_acquire) & ~stub::turn_sleep) == stub::turn_guest) {
+  while ((area->turn().load(std::memory_order_acquire) & stub::turn_owner) == stub::turn_guest) {
     siginfo_t info = {};
     if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | __WCLONE) == 0 && info.si_pid == pid) {
       log::error("trap platform: the zygote failed at step {}: errno {}, status {}", static_cast<int>(boot.failed_step),
