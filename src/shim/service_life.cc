@@ -120,10 +120,7 @@ void TaskService::create(wire::CreateTaskRequest const& r, Responder const& resp
 
 void TaskService::run_create(ContainerPtr const& c, wire::CreateTaskRequest const& r, Responder const& respond) {
   auto made = console_socket_for(*c, *c->init);
-  if (!made) {
-    discard(c);
-    return respond(fail_call(RpcCode::Unknown, made.error()));
-  }
+  if (!made) return discard(c, [respond, why = made.error()] { respond(fail_call(RpcCode::Unknown, why)); });
   auto socket = std::make_shared<std::optional<ConsoleSocket>>(std::move(*made));
   std::vector<std::string> words{"create", "--bundle", r.bundle(), "--pid-file", pid_file_of(*c, *c->init)};
   if (*socket) words.insert(words.end(), {"--console-socket", (*socket)->path()});
@@ -135,8 +132,7 @@ void TaskService::run_create(ContainerPtr const& c, wire::CreateTaskRequest cons
       std::move(words),
       [this, c, socket, r, respond](Outcome<std::string> const& done) {
         auto failed = [&](std::string const& why) {
-          discard(c);
-          respond(fail_call(RpcCode::Unknown, "OCI runtime create failed: " + why));
+          discard(c, [respond, why] { respond(fail_call(RpcCode::Unknown, "OCI runtime create failed: " + why)); });
         };
         if (!done) return failed(done.error());
         auto const pid = read_pid_file(pid_file_of(*c, *c->init));
@@ -173,11 +169,12 @@ void TaskService::created(ContainerPtr const& c, wire::CreateTaskRequest const& 
 }
 
 // A container that could not be made. The runtime has removed what it made itself; a terminal that never came, and the
-// like, leave a container behind.
-void TaskService::discard(ContainerPtr const& c) {
-  c->runtime->call({"delete", "--force", c->id}, [this, c](Outcome<std::string> const&) {
+// like, leave a container behind. The answer comes when it is gone: containerd asks the shim to end then.
+void TaskService::discard(ContainerPtr const& c, EventLoop::Task const& then) {
+  c->runtime->call({"delete", "--force", c->id}, [this, c, then](Outcome<std::string> const&) {
     if (c->root_mounted) unmount_root(c->root_directory());
     containers_.erase(c->id);
+    then();
   });
 }
 

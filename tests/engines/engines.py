@@ -11,9 +11,28 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COFFERDAM = os.environ.get("COFFERDAM", str(ROOT / "build/release/cofferdam"))
+# What the engines run containers by. With runc, the tests say what runc does.
+RUNTIME = os.environ.get("ENGINES_RUNTIME", "cofferdam")
 SHIM = str(pathlib.Path(COFFERDAM).with_name("containerd-shim-cofferdam-v1"))
 TIMEOUT = 60
 HUGETLB = "/sys/fs/cgroup/hugetlb"
+
+
+UDP_ECHO = r"""
+#include <arpa/inet.h>
+#include <stdlib.h>
+int main(int argc, char** argv) {
+  int s = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 5000)};
+  if (bind(s, (struct sockaddr*)&a, sizeof a) != 0) return 1;
+  for (;;) {
+    char data[2048];
+    socklen_t size = sizeof a;
+    ssize_t n = recvfrom(s, data, sizeof data, 0, (struct sockaddr*)&a, &size);
+    if (n >= 0) sendto(s, data, n, 0, (struct sockaddr*)&a, size);
+  }
+}
+"""
 
 
 class Result:
@@ -63,6 +82,9 @@ class Workplace:
         for name in subprocess.run(["busybox", "--list"], check=True, capture_output=True, text=True).stdout.split():
             if not (self.image_root / "bin" / name).exists():
                 (self.image_root / "bin" / name).symlink_to("busybox")
+        source = self.path / "udp-echo.c"
+        source.write_text(UDP_ECHO)  # busybox has nothing that answers datagrams
+        subprocess.run(["cc", "-static", "-Os", "-o", self.image_root / "bin/udp-echo", source], check=True)
         (self.image_root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/tmp:/bin/sh\n")
         (self.image_root / "etc/group").write_text("root:x:0:\nuser:x:1000:\n")
 
@@ -142,19 +164,30 @@ class Docker:
         base.mkdir()
         self.socket = base / "socket"
         config = {"data-root": str(base / "data"), "exec-root": str(base / "exec"), "pidfile": str(base / "pid"), "hosts": [f"unix://{self.socket}"],
-                  "storage-driver": "vfs", "default-runtime": "cofferdam", "runtimes": {"cofferdam": {"path": COFFERDAM, "runtimeArgs": ["--debug-log", str(place.path / "docker-log")]}}}
+                  "storage-driver": "vfs", "default-runtime": "cofferdam", "live-restore": True, "runtimes": {"cofferdam": {"path": COFFERDAM, "runtimeArgs": ["--debug-log", str(place.path / "docker-log")]}}}
         (base / "daemon.json").write_text(json.dumps(config))
         # Not the first `docker` of the path: some machines have a wrapper there.
         self.client = next(p for p in ("/usr/bin/docker", shutil.which("docker")) if p and os.path.exists(p))
-        self.daemon = Daemon(place.inside(f"exec dockerd --config-file {base}/daemon.json"), base / "log",
-                             lambda: self.socket.exists() and self.command("version").status == 0, "dockerd")
+        self.base, self.daemon = base, None
+        self.start()
         done = self.command("import", "--change", "ENV PATH=/bin", "--change", 'CMD ["/bin/sh"]', str(place.archive()), "box:local")
         equal(done.status, 0, f"import: {done}")
+
+    def start(self):
+        # Its containerd looks for shims in its PATH.
+        words = self.place.inside(f"PATH={os.path.dirname(SHIM)}:$PATH exec dockerd --config-file {self.base}/daemon.json")
+        self.daemon = Daemon(words, self.base / "log", lambda: self.socket.exists() and self.command("version").status == 0, "dockerd")
+
+    def kill(self):
+        """The daemon, and the containerd that it has started."""
+        for pid in [self.daemon.process.pid, int((self.base / "exec/containerd/containerd.pid").read_text())]:
+            os.kill(pid, signal.SIGKILL)
+        self.daemon.process.wait()
 
     def command(self, *words, **more):
         return self.place.run([self.client, "-H", f"unix://{self.socket}", *words], **more)
 
-    def run(self, *words, network="none", runtime="cofferdam", **more):
+    def run(self, *words, network="none", runtime=RUNTIME, **more):
         return self.command("run", "--runtime", runtime, "--network", network, *words, **more)
 
     def stop(self):
@@ -173,7 +206,7 @@ class Podman:
         base.mkdir()
         (base / "containers.conf").write_text(
             '[containers]\ndefault_ulimits=["nofile=16384:16384","nproc=30000:30000"]\nlog_driver="k8s-file"\n'
-            f'[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\ntmp_dir="{base}/tmp"\nruntime="cofferdam"\n'
+            f'[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\ntmp_dir="{base}/tmp"\nruntime="{RUNTIME}"\n'
             f'[engine.runtimes]\ncofferdam=["{base}/cofferdam"]\n')
         (base / "storage.conf").write_text(f'[storage]\ndriver="vfs"\nrunroot="{base}/run"\ngraphroot="{base}/root"\n')
         (base / "policy.json").write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
@@ -185,7 +218,8 @@ class Podman:
         equal(done.status, 0, f"import: {done}")
 
     def command(self, *words, **more):
-        return self.place.run(["podman", *words], env=self.env, **more)
+        # In a network of the place's own; its mounts stay where each command finds them.
+        return self.place.run(["nsenter", f"--net=/run/netns/{self.place.name}", "podman", *words], env=self.env, **more)
 
     def run(self, *words, network="none", **more):
         return self.command("run", "--network", network, *words, **more)

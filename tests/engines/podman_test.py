@@ -6,8 +6,8 @@ from engines import check, equal, wait_for
 
 
 @contextlib.contextmanager
-def running(podman, *words, command=("sleep", "1000")):
-    done = podman.run("-d", *words, "box:local", *command)
+def running(podman, *words, command=("sleep", "1000"), **more):
+    done = podman.run("-d", *words, "box:local", *command, **more)
     equal(done.status, 0, f"run -d: {done}")
     container = done.out.strip()
     try:

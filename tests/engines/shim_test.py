@@ -60,6 +60,16 @@ def test_life_of_a_task(shim):
         check(not os.path.ismount(task.bundle / "rootfs"), "its root is unmounted")
 
 
+def test_a_container_that_cannot_be_made(shim):
+    with shim.task(["/no/such"]) as task:
+        message = refused(UNKNOWN_ERROR, task.create)
+        check("OCI runtime create failed" in message and "no such file" in message, message)
+        refused(NOT_FOUND, task.state)
+        check(not os.path.ismount(task.bundle / "rootfs"), "its root is unmounted")
+        equal(shim.records(), [])
+        task.shutdown()  # it ends: nothing is left to look after
+
+
 def test_names_of_events(shim):
     with shim.running() as task:
         task.exec("e", ["true"])
