@@ -101,6 +101,11 @@ std::string stanza(InstallArguments const& a) {
   if (a.engine == "crio")
     return fmt::format("[crio.runtime.runtimes.{0}]\nruntime_path = \"{1}\"\nruntime_type = \"oci\"\n", a.name,
                        a.binary);
+  // The shim of our own where it stands beside the runtime, by its path: containerd need not find it.
+  std::string const shim = a.binary.substr(0, a.binary.rfind('/') + 1) + "containerd-shim-cofferdam-v1";
+  if (::access(shim.c_str(), X_OK) == 0)
+    return fmt::format("[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{}]\n  runtime_type = \"{}\"\n",
+                       a.name, shim);
   return fmt::format(
       "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.{0}]\n"
       "  runtime_type = \"io.containerd.runc.v2\"\n"
