@@ -1,6 +1,7 @@
 // containerd-shim-cofferdam-v1: what stands between containerd and the containers of one pod.
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "shim/port_forward.h"
 #include "shim/start.h"
 
 namespace cofferdam::shim {
@@ -92,6 +94,8 @@ Outcome<> run(Parsed const& p) {
 int main(int argc, char** argv) {
   for (int fd = 0; fd < 3; ++fd)
     if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", O_RDWR);
+  if (argc == 3 && std::string_view(argv[1]) == "-relay")
+    return cofferdam::shim::relay(static_cast<uint16_t>(::atoi(argv[2])));
   auto const parsed = cofferdam::shim::parse({{argv + 1, argv + argc}});
   auto const done = parsed ? cofferdam::shim::run(*parsed) : std::unexpected(parsed.error());
   if (done) return 0;

@@ -58,6 +58,7 @@ class TaskService {
   Outcome<ContainerPtr> prepare(wire::CreateTaskRequest const&);
   void run_create(ContainerPtr const&, wire::CreateTaskRequest const&, Responder const&);
   void created(ContainerPtr const&, wire::CreateTaskRequest const&, Responder const&);
+  void forward_ports(ContainerPtr const&, std::string const& network);
   void discard(ContainerPtr const&, EventLoop::Task const& then);
   void start_init(ContainerPtr const&, Responder const&);
   void start_exec(ContainerPtr const&, ProcessPtr const&, Responder const&);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "oci/json.h"
 #include "oci/spec.h"
+#include "shim/pod.h"
 #include "shim/rootfs.h"
 #include "shim/service.h"
 
@@ -104,7 +105,27 @@ Outcome<TaskService::ContainerPtr> TaskService::prepare(wire::CreateTaskRequest 
     ATTEMPT(mount_root(root_mounts(r), container->root_directory()));
     container->root_mounted = true;
   }
+  // A pod works without it, too.
+  auto network = prepare_pod(r.bundle());
+  if (!network) log::warning("ports of the pod {} will not be forwarded: {}", r.id(), network.error());
+  if (network && !network->empty()) forward_ports(container, *network);
   return container;
+}
+
+void TaskService::forward_ports(ContainerPtr const& c, std::string const& network) {
+  auto forward = PortForward::start(loop_, network, [weak = std::weak_ptr(c)](host::OwnedFd connection, uint16_t port) {
+    auto const pod = weak.lock();
+    if (!pod || pod->init->state != ProcessState::Running) return;
+    constexpr milliseconds a_day{24L * 3600 * 1000};
+    Stdio const stdio = Stdio::of_connection(std::move(connection));
+    pod->runtime->call(
+        {"exec", pod->id, relay_path, "-relay", fmt::format("{}", port)}, [](Outcome<std::string> const&) {}, &stdio,
+        a_day);
+  });
+  if (forward)
+    c->forward = std::move(*forward);
+  else
+    log::warning("ports of the pod {} will not be forwarded: {}", c->id, forward.error());
 }
 
 void TaskService::create(wire::CreateTaskRequest const& r, Responder const& respond) {
@@ -304,6 +325,7 @@ void TaskService::on_exit(ContainerPtr const& c, ProcessPtr const& p, int wait_s
 void TaskService::init_ended(ContainerPtr const& c) {
   if (c->init->exit) return;
   c->oom.reset();
+  c->forward.reset();
   ended(c, c->init, *c->init_status);
 }
 

@@ -145,6 +145,13 @@ Outcome<Stdio> Stdio::open(StdioPaths const& paths, LogProgram const& names) {
   return self;
 }
 
+Stdio Stdio::of_connection(host::OwnedFd connection) {
+  Stdio self;
+  self.streams_[1].theirs = host::OwnedFd(::fcntl(connection.get(), F_DUPFD_CLOEXEC, 3));
+  self.streams_[0].theirs = std::move(connection);
+  return self;
+}
+
 void Stdio::given_away() {
   for (auto& stream : streams_) stream.theirs.reset();
 }

@@ -27,6 +27,8 @@ struct LogProgram {
 class Stdio {
  public:
   static Outcome<Stdio> open(StdioPaths const& paths, LogProgram const& names);
+  // The same descriptor for input and output.
+  static Stdio of_connection(host::OwnedFd connection);
   // Of stream 0, 1 or 2; -1: /dev/null.
   int descriptor(int n) const { return streams_[n].theirs.get(); }
   // The process has its own now.

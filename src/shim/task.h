@@ -13,6 +13,7 @@
 
 #include "shim/console.h"
 #include "shim/oom_watch.h"
+#include "shim/port_forward.h"
 #include "shim/runtime.h"
 #include "shim/stdio.h"
 
@@ -60,7 +61,8 @@ struct Container {
   std::shared_ptr<Process> init;
   std::map<std::string, std::shared_ptr<Process>> execs;
   std::unique_ptr<OomWatch> oom;
-  bool ready = false;  // created: others may see it
+  std::unique_ptr<PortForward> forward;  // of the container that a pod's sandbox begins with
+  bool ready = false;                    // created: others may see it
   bool paused = false;
   bool root_mounted = false;
   std::optional<int> init_status;  // init has ended; its word waits for those of the other processes

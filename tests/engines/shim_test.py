@@ -350,6 +350,27 @@ def test_containers_of_a_pod_share_a_shim(shim):
             equal(first.state().status, shim.m.RUNNING)
 
 
+def test_ports_of_a_pod_are_forwarded(shim):
+    """What connects to localhost in the pod's namespace on the host, as containerd does, reaches localhost in the sandbox."""
+    name = f"{shim.place.name[:12]}-pf"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    try:
+        def change(config):
+            config["annotations"] = {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": name}
+            next(n for n in config["linux"]["namespaces"] if n["type"] == "network")["path"] = f"/run/netns/{name}"
+            config["root"]["readonly"] = True
+        with shim.running(["sh", "-c", "httpd -p 127.0.0.1:8080 -h /etc; exec sleep 1000"], change=change) as task:
+            ask = ("import socket; s = socket.create_connection(('127.0.0.1', {port})); s.sendall(b'GET /passwd HTTP/1.0\\r\\n\\r\\n'); "
+                   "d = b''.join(iter(lambda: s.recv(4096), b'')); print(d.decode())")
+            asked = lambda port: shim.place.run(["nsenter", f"--net=/run/netns/{name}", "python3", "-c", ask.format(port=port)])
+            wait_for(lambda: "root:x:0:0" in asked(8080).out, "the page, by the sandbox's own loopback")
+            equal(asked(8081).out.strip(), "", "nobody listens there")
+            equal(task.state().status, shim.m.RUNNING)
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
 def test_a_root_that_cannot_be_mounted(shim):
     with shim.task(["true"], mounts=[("overlay", "overlay", ["lowerdir=/no/such:/nor/this"])]) as task:
         check("cannot mount overlay" in refused(UNKNOWN_ERROR, task.create), "said so")
