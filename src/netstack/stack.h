@@ -25,27 +25,12 @@
 #include "netstack/raw_table.h"
 #include "netstack/reassembly.h"
 #include "netstack/routes.h"
+#include "netstack/settings.h"
 #include "netstack/statistics.h"
 #include "netstack/tcp_demux.h"
 #include "netstack/timer_wheel.h"
 
 namespace cofferdam::netstack {
-
-// /proc/sys/net: what endpoints begin with and are bounded by. Sizes in bytes.
-struct Settings {
-  std::atomic<uint8_t> default_ttl{64};
-  std::atomic<size_t> tcp_send_min{4096}, tcp_send_default{16384}, tcp_send_max{4 << 20};
-  std::atomic<size_t> tcp_receive_min{4096}, tcp_receive_default{131072}, tcp_receive_max{6 << 20};
-  std::atomic<bool> tcp_timestamps{true}, tcp_sack{true}, tcp_window_scaling{true}, tcp_syncookies{true};
-  std::atomic<bool> tcp_cubic{true};
-  std::atomic<unsigned> tcp_syn_retries{6}, tcp_synack_retries{5}, tcp_retries2{15}, tcp_orphan_retries{8};
-  std::atomic<Time> tcp_fin_timeout{60 * second}, tcp_keepalive_time{7200 * second},
-      tcp_keepalive_interval{75 * second};
-  std::atomic<unsigned> tcp_keepalive_probes{9};
-  std::atomic<size_t> tcp_max_syn_backlog{1024}, tcp_max_time_wait{32768}, tcp_max_orphans{16384};
-  std::atomic<size_t> igmp_max_memberships{20}, igmp_max_sources{10};  // of a socket
-  std::atomic<size_t> memory_limit{256 << 20};                         // of all queues together
-};
 
 // How a packet goes out.
 struct Path {

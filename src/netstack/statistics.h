@@ -24,7 +24,7 @@ struct Statistics {
       tcp_segments_sent, tcp_retransmitted, tcp_input_errors, tcp_resets_sent, tcp_checksum_errors,
       tcp_syn_cookies_sent, tcp_syn_cookies_accepted, tcp_syn_cookies_failed, tcp_listen_overflows, tcp_listen_drops,
       tcp_challenge_acks, tcp_timeouts, tcp_loss_probes, tcp_recoveries, tcp_time_waited, tcp_delayed_acks,
-      tcp_paws_rejected, tcp_zero_window_probes;
+      tcp_paws_rejected, tcp_zero_window_probes, tcp_aborts_on_data;
   Counter udp_received, udp_no_ports, udp_input_errors, udp_sent, udp_receive_buffer_errors, udp_checksum_errors;
 };
 

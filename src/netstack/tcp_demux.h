@@ -20,13 +20,16 @@ struct TcpSegment {
   TcpHeader header;
   uint8_t ttl = 0, tos = 0;
   uint32_t interface = 0;
-  size_t length = 0;  // of the payload
-  PacketPtr packet;   // the payload
+  size_t length = 0;                   // of the payload
+  PacketPtr packet;                    // the payload
+  std::optional<SeqNum> begin_behind;  // of a connection in TIME-WAIT that made way
   SeqNum end() const {
     return header.sequence + length + (header.has(TcpHeader::syn) ? 1 : 0) + (header.has(TcpHeader::fin) ? 1 : 0);
   }
   FourTuple tuple() const { return {{destination, header.destination, 0}, {source, header.source, 0}}; }
 };
+
+inline constexpr uint32_t reuse_distance = 65537;  // between the numbers of one connection and the next
 
 // What the table holds: a connection, or what is left of one in TIME-WAIT.
 class TcpReceiver : public Timed {

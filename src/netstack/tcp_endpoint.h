@@ -80,8 +80,8 @@ class TcpEndpoint final : public TcpReceiver {
   Result<void> send(Chain, bool more);
   Result<void> send_copy(Bytes, bool more);
   // Views of up to `length` bytes from `offset` on, which stay until consumed. Empty at end of stream; EAGAIN,
-  // ENOTCONN.
-  Result<Chain> peek(size_t offset, size_t length);
+  // ENOTCONN; the pending error, which stays pending where `keep_error`.
+  Result<Chain> peek(size_t offset, size_t length, bool keep_error = false);
   void consume(size_t n);
   Result<void> shutdown(bool read, bool write);  // ENOTCONN
   // The user is gone. linger_zero: reset rather than finish.
@@ -146,6 +146,8 @@ class TcpEndpoint final : public TcpReceiver {
   bool acceptable(TcpSegment const&) const REQUIRES(mutex_);
   bool check_timestamps(TcpSegment const&) REQUIRES(mutex_);
   void process_reset(TcpSegment const&) REQUIRES(mutex_);
+  void end_by_reset() REQUIRES(mutex_);
+  void note_largest_window() REQUIRES(mutex_);
   bool process_ack(TcpSegment const&) REQUIRES(mutex_);
   void process_ack_of_syn_received(TcpSegment const&) REQUIRES(mutex_);
   void acknowledged(TcpSegment const&) REQUIRES(mutex_);
@@ -155,9 +157,12 @@ class TcpEndpoint final : public TcpReceiver {
   void process_data(TcpSegment&) REQUIRES(mutex_);
   void accept_in_order(Packet&, size_t skip) REQUIRES(mutex_);
   void queue_out_of_order(TcpSegment&) REQUIRES(mutex_);
+  void report_overlap(size_t i, SeqNum start, SeqNum end) REQUIRES(mutex_);
+  void refuse_data(TcpSegment const&) REQUIRES(mutex_);
   void drain_out_of_order() REQUIRES(mutex_);
   void process_fin() REQUIRES(mutex_);
   void challenge_ack() REQUIRES(mutex_);
+  void refuse_with_ack(TcpSegment const&) REQUIRES(mutex_);
   void sample_rtt(Time rtt) REQUIRES(mutex_);
   void become_established() REQUIRES(mutex_);
   void take_peer_options(TcpOptions const&, bool is_syn_ack) REQUIRES(mutex_);
@@ -198,6 +203,7 @@ class TcpEndpoint final : public TcpReceiver {
   void on_keepalive(Time now) REQUIRES(mutex_);
   bool gave_up(Time now, unsigned retries) REQUIRES(mutex_);
   void arm_persist() REQUIRES(mutex_);
+  Time until_user_timeout(Time at) const REQUIRES(mutex_);
   // tcp_listener.cc
   struct Pattern;  // what a connection takes over from its listener
   void listener_syn(TcpSegment&);
@@ -293,8 +299,7 @@ class TcpEndpoint final : public TcpReceiver {
   Time last_received_ GUARDED_BY(mutex_) = 0, last_sent_data_ GUARDED_BY(mutex_) = 0,
                       last_data_received_ GUARDED_BY(mutex_) = 0;
   unsigned probes_ GUARDED_BY(mutex_) = 0;  // unanswered: zero-window or keepalive
-  Time challenge_at_ GUARDED_BY(mutex_) = 0;
-  unsigned challenges_ GUARDED_BY(mutex_) = 0;
+  Time refused_at_ GUARDED_BY(mutex_) = 0;  // when it last answered a segment that was not acceptable
 
   // Listeners, and what they have made.
   struct Listener {
@@ -311,6 +316,9 @@ class TcpEndpoint final : public TcpReceiver {
     uint64_t segments_out = 0, segments_in = 0, data_segments_out = 0, data_segments_in = 0;
   } totals_ GUARDED_BY(mutex_);
 };
+
+// Answers a segment that belongs to no connection (RFC 9293 3.10.7.1).
+void send_reset(Stack&, TcpSegment const&);
 
 // Takes the lock of an endpoint; lets go of it, then tells the observer and delivers what goes to this host.
 struct SCOPED_CAPABILITY TcpEndpoint::Locked {
@@ -350,7 +358,7 @@ class TcpTimeWait final : public TcpReceiver {
   std::optional<SeqNum> reusable(Time now) const;
 
  private:
-  void answer(Time now) REQUIRES(mutex_);
+  void answer(Time now, TcpSegment const&) REQUIRES(mutex_);
   Stack& stack_;
   FourTuple const tuple_;
   Path const path_;

@@ -8,8 +8,6 @@ namespace cofferdam::netstack {
 namespace {
 
 constexpr Time timestamp_lifetime = 24 * 24 * 3600 * second;  // RFC 7323 5.5
-constexpr size_t max_gathered = 1024;                         // pieces out of order
-constexpr unsigned challenges_per_second = 100;
 constexpr Time minimum_rto = 200 * millisecond;
 constexpr Time min_rtt_window = 300 * second;
 
@@ -72,7 +70,8 @@ void TcpEndpoint::segment_syn_sent(TcpSegment& s) {
   irs_ = h.sequence;
   rcv_nxt_ = rcv_edge_ = last_ack_sent_ = irs_ + 1;
   take_peer_options(h.options, acceptable_ack);
-  snd_wnd_ = max_snd_wnd_ = h.window;  // never scaled in a SYN
+  snd_wnd_ = h.window;  // never scaled in a SYN
+  note_largest_window();
   snd_wl1_ = h.sequence;
   snd_wl2_ = h.acknowledgment;
   if (!acceptable_ack) {  // both at once
@@ -106,7 +105,7 @@ bool TcpEndpoint::acceptable(TcpSegment const& s) const {
 bool TcpEndpoint::check_timestamps(TcpSegment const& s) {
   auto const& o = s.header.options;
   if (!timestamps_) return true;
-  if (!o.has_timestamps) return s.header.has(TcpHeader::rst);
+  if (!o.has_timestamps) return true;  // RFC 7323 3.2 would have it dropped; Linux takes it
   Time now = stack_.now();
   bool older = static_cast<int32_t>(o.timestamp - ts_recent_) < 0;
   if (older && now - ts_recent_at_ < timestamp_lifetime && !s.header.has(TcpHeader::rst)) {
@@ -120,20 +119,35 @@ bool TcpEndpoint::check_timestamps(TcpSegment const& s) {
   return true;
 }
 
-// RFC 5961 7: not more than so many a second.
-void TcpEndpoint::challenge_ack() {
-  Time now = stack_.now();
-  if (now - challenge_at_ >= second) {
-    challenge_at_ = now;
-    challenges_ = 0;
+// Acknowledges a segment that is not acceptable. Those without data not more often than tcp_invalid_ratelimit says,
+// lest two ends that disagree answer each other for ever.
+void TcpEndpoint::refuse_with_ack(TcpSegment const& s) {
+  Time const now = stack_.now();
+  if (s.length == 0 || s.header.has(TcpHeader::syn)) {
+    if (refused_at_ != 0 && now - refused_at_ < stack_.settings().tcp_invalid_interval) return;
+    refused_at_ = now;
   }
-  if (++challenges_ > challenges_per_second) return;
+  send_ack();
+}
+
+// RFC 5961: the peer shall say it again with the right numbers.
+void TcpEndpoint::challenge_ack() {
+  Time const now = stack_.now();
+  if (refused_at_ != 0 && now - refused_at_ < stack_.settings().tcp_invalid_interval) return;
+  refused_at_ = now;
   ++stack_.statistics().tcp_challenge_acks;
   send_ack();
 }
 
 void TcpEndpoint::process_reset(TcpSegment const& s) {
-  if (s.header.sequence != rcv_nxt_) return challenge_ack();  // in the window, but not exact
+  bool exact = s.header.sequence == rcv_nxt_;
+  // At the end of what came out of order: the peer may know of no acknowledgment of less.
+  if (!exact && sack_ok_ && !out_of_order_.empty()) exact = s.header.sequence == out_of_order_.back().end;
+  if (!exact) return challenge_ack();
+  end_by_reset();
+}
+
+void TcpEndpoint::end_by_reset() {
   ++stack_.statistics().tcp_resets_received;
   if (state_ == TcpState::SynReceived) return die(ECONNREFUSED);
   die(state_ == TcpState::CloseWait ? EPIPE : ECONNRESET);
@@ -143,14 +157,19 @@ bool TcpEndpoint::segment_synchronized(TcpSegment& s) {
   auto const& h = s.header;
   bool reset = h.has(TcpHeader::rst);
   if (!check_timestamps(s)) {
-    if (!reset) send_ack();
+    if (!reset) refuse_with_ack(s);
     return true;
   }
   if (!acceptable(s)) {
-    if (reset) return true;
+    if (reset) {  // some send a reset behind their FIN with the FIN's own number
+      bool const closing = state_ == TcpState::CloseWait || state_ == TcpState::LastAck || state_ == TcpState::Closing;
+      if (closing && h.sequence == rcv_nxt_ - 1) end_by_reset();
+      return true;
+    }
     if (state_ == TcpState::SynReceived && h.has(TcpHeader::syn) && h.sequence == irs_) {
       if (h.has(TcpHeader::ack_flag) && h.acknowledgment == snd_nxt_) {  // both at once: the other's SYN,ACK
         process_ack(s);
+        if (state_ != TcpState::Closed) send_ack();
         return true;
       }
       send_syn(true);
@@ -160,7 +179,11 @@ bool TcpEndpoint::segment_synchronized(TcpSegment& s) {
     // With a closed window acknowledgments still count.
     bool probe = rcv_edge_ == rcv_nxt_ && h.sequence == rcv_nxt_;
     if (probe && h.has(TcpHeader::ack_flag) && !h.has(TcpHeader::syn)) process_ack(s);
-    if (state_ != TcpState::Closed) send_ack();
+    if (state_ == TcpState::Closed) return true;
+    if (h.has(TcpHeader::syn))
+      challenge_ack();
+    else
+      refuse_with_ack(s);
     return true;
   }
   if (reset) {
@@ -205,9 +228,9 @@ void TcpEndpoint::process_ack_of_syn_received(TcpSegment const& s) {
   });
   snd_una_ = s.header.acknowledgment;
   bool closing = fin_wanted_;
-  become_established();
   snd_wnd_ = uint32_t{s.header.window} << snd_scale_;
-  max_snd_wnd_ = std::max(max_snd_wnd_, snd_wnd_);
+  note_largest_window();
+  become_established();
   snd_wl1_ = s.header.sequence;
   snd_wl2_ = s.header.acknowledgment;
   if (closing) finish_locked();
@@ -236,7 +259,7 @@ void TcpEndpoint::update_send_window(TcpSegment const& s) {
   bool newer = snd_wl1_ < h.sequence || (snd_wl1_ == h.sequence && snd_wl2_ <= h.acknowledgment);
   if (!newer) return;
   snd_wnd_ = uint32_t{h.window} << snd_scale_;
-  max_snd_wnd_ = std::max(max_snd_wnd_, snd_wnd_);
+  note_largest_window();
   snd_wl1_ = h.sequence;
   snd_wl2_ = h.acknowledgment;
   if (snd_wnd_ != 0) {
@@ -342,153 +365,6 @@ void TcpEndpoint::after_fin_acked() {
     enter_time_wait();
   } else if (state_ == TcpState::LastAck) {
     die(0);
-  }
-}
-
-// --- data ---
-
-void TcpEndpoint::accept_in_order(Packet& p, size_t skip) {
-  if (skip != 0) p.pull(skip);
-  size_t n = p.size();
-  p.for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { rcv_buffer_.append_or_copy(v); });
-  rcv_nxt_ += n;
-  totals_.bytes_received += n;
-}
-
-// 3.10.7.4, seventh and eighth.
-void TcpEndpoint::process_data(TcpSegment& s) {
-  bool receiving = state_ == TcpState::Established || state_ == TcpState::FinWait1 || state_ == TcpState::FinWait2;
-  if (!receiving) {
-    if (s.length != 0 || s.header.sequence < rcv_nxt_) send_ack();
-    return;
-  }
-  if (s.end() == s.header.sequence) return;
-  if (detached_ && s.length != 0 && s.header.sequence + s.length > rcv_nxt_)
-    return abort_locked(0);                        // nobody will ever read it (RFC 1122 4.2.2.13)
-  if (s.header.sequence + s.length > rcv_edge_) {  // what is beyond the window is as if it had not come
-    s.header.flags &= static_cast<uint8_t>(~TcpHeader::fin);
-    size_t fits = s.header.sequence < rcv_edge_ ? distance(s.header.sequence, rcv_edge_) : 0;
-    s.length = std::min(s.length, fits);
-    s.packet->truncate(s.length);
-  }
-  if (!stack_.may_charge(s.length) && !rcv_buffer_.empty()) return;
-  ++totals_.data_segments_in;
-  last_data_received_ = stack_.now();
-  if (s.length > rcv_mss_) rcv_mss_ = static_cast<uint32_t>(std::min<size_t>(s.length, 65535));
-  if (s.header.sequence > rcv_nxt_) {
-    queue_out_of_order(s);
-    return send_ack();
-  }
-  bool had_gap = !out_of_order_.empty();
-  size_t skip = distance(s.header.sequence, rcv_nxt_);
-  if (skip != 0 && sack_ok_) duplicate_ = SackBlock{s.header.sequence, earlier(s.end(), rcv_nxt_)};
-  bool fin = s.header.has(TcpHeader::fin);
-  bool fresh = skip < s.length;
-  if (fresh) accept_in_order(*s.packet, skip);
-  if (had_gap) drain_out_of_order();
-  if (fin && s.header.sequence + s.length == rcv_nxt_) process_fin();
-  if (fresh && rcv_buffer_.size() >= std::min<size_t>(receive_low_water, rcv_limit_ / 2)) notify(event_in);
-  if (state_ == TcpState::Closed) return;
-  if (last_ack_sent_ != rcv_nxt_ || !fresh) schedule_ack(had_gap || fin_received_ || !fresh);
-}
-
-void TcpEndpoint::process_fin() {
-  rcv_nxt_ += 1;
-  fin_received_ = true;
-  out_of_order_.clear();
-  out_of_order_bytes_ = 0;
-  notify(event_in | event_read_hang_up | (shut_write_ ? event_hang_up : 0));
-  switch (state_) {
-    case TcpState::Established:
-      return set_state(TcpState::CloseWait);
-    case TcpState::FinWait1:
-      return set_state(TcpState::Closing);  // its FIN came before the ACK of ours, which was looked at already
-    case TcpState::FinWait2:
-      send_ack();
-      return enter_time_wait();
-    default:
-      return;
-  }
-}
-
-// Keeps [sequence, end) until what is before it comes. What is there already stays; the new fills the gaps.
-void TcpEndpoint::queue_out_of_order(TcpSegment& s) {
-  SeqNum start = s.header.sequence, end = start + s.length;
-  bool fin = s.header.has(TcpHeader::fin);
-  size_t i = 0;
-  while (i < out_of_order_.size() && out_of_order_[i].end < start) ++i;
-  bool new_piece = i == out_of_order_.size() || out_of_order_[i].start > end;
-  if (new_piece) {
-    if (out_of_order_.size() >= max_gathered || (s.length == 0 && !fin)) return;
-    Gathered g;
-    g.start = start;
-    g.end = end;
-    g.fin = fin;
-    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
-    out_of_order_bytes_ += g.data.size();
-    out_of_order_.insert(i, std::move(g));
-    newest_block_ = start;
-    return;
-  }
-  Gathered& g = out_of_order_[i];
-  if (start >= g.start && end <= g.end) {  // all of it again
-    if (s.length != 0) duplicate_ = SackBlock{start, end};
-    g.fin |= fin && end == g.end;
-    newest_block_ = g.start;
-    return;
-  }
-  Chain merged;
-  if (start < g.start) {
-    Chain all;
-    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { all.append(v); });
-    all.for_range(0, distance(start, g.start), [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { merged.append(v); });
-    out_of_order_bytes_ += merged.size();
-    merged.append(std::move(g.data));
-    g.data = std::move(merged);
-    if (end > g.end) {
-      size_t from = distance(start, g.end);
-      size_t before = g.data.size();
-      all.for_range(from, s.length - from, [&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
-      out_of_order_bytes_ += g.data.size() - before;
-    }
-    g.start = start;
-  } else {
-    size_t before = g.data.size();
-    s.packet->pull(distance(start, g.end));
-    s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS { g.data.append_or_copy(v); });
-    out_of_order_bytes_ += g.data.size() - before;
-  }
-  if (end >= g.end) g.fin |= fin;
-  g.end = later(g.end, end);
-  newest_block_ = g.start;
-  // What it has grown into.
-  while (i + 1 < out_of_order_.size() && out_of_order_[i + 1].start <= out_of_order_[i].end) {
-    Gathered& here = out_of_order_[i];
-    Gathered& next = out_of_order_[i + 1];
-    size_t overlap = std::min<size_t>(distance(next.start, here.end), next.data.size());
-    out_of_order_bytes_ -= overlap;
-    next.data.trim_front(overlap);
-    here.data.append(std::move(next.data));
-    if (next.end >= here.end) here.fin |= next.fin;
-    here.end = later(here.end, next.end);
-    out_of_order_.erase(i + 1);
-  }
-}
-
-void TcpEndpoint::drain_out_of_order() {
-  while (!out_of_order_.empty() && out_of_order_.front().start <= rcv_nxt_) {
-    Gathered g = std::move(out_of_order_.front());
-    out_of_order_.pop_front();
-    out_of_order_bytes_ -= g.data.size();
-    if (g.end > rcv_nxt_ || (g.fin && g.end == rcv_nxt_)) {
-      size_t skip = distance(g.start, rcv_nxt_);
-      g.data.trim_front(skip);
-      size_t n = g.data.size();
-      rcv_buffer_.append(std::move(g.data));
-      rcv_nxt_ += n;
-      totals_.bytes_received += n;
-      if (g.fin) return process_fin();
-    }
   }
 }
 

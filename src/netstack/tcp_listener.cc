@@ -57,7 +57,8 @@ void send_bare(Stack& stack, TcpSegment const& s, TcpHeader h) {
   static_cast<void>(stack.send(*path, s.destination, s.source, protocol_tcp, o, std::move(p)));
 }
 
-// RFC 9293 3.10.7.1
+}  // namespace
+
 void send_reset(Stack& stack, TcpSegment const& s) {
   if (s.header.has(TcpHeader::rst)) return;
   TcpHeader h;
@@ -71,8 +72,6 @@ void send_reset(Stack& stack, TcpSegment const& s) {
   ++stack.statistics().tcp_resets_sent;
   send_bare(stack, s, h);
 }
-
-}  // namespace
 
 void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
   if (!info.to_one || !info.source.is_unicast()) return;
@@ -100,7 +99,6 @@ void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
   s.interface = info.interface->index();
   s.length = p->size();
   s.packet = std::move(p);
-  if (s.header.source == 0 || s.header.destination == 0) return;
   FourTuple tuple = s.tuple();
   if (auto receiver = tcp_.find(tuple); receiver && receiver->receive(s)) return;
   Peer local{s.destination, s.header.destination, 0}, remote{s.source, s.header.source, 0};
@@ -165,6 +163,8 @@ void TcpEndpoint::listener_syn(TcpSegment& s) {
   }
   auto clock = static_cast<uint32_t>(stack_.now() >> 6);
   SeqNum iss(static_cast<uint32_t>(hash_of(stack_.secret(), s.tuple(), 1)) + clock);
+  // In the place of one in TIME-WAIT: no number of that one's comes again soon (RFC 6191).
+  if (s.begin_behind && iss <= *s.begin_behind + reuse_distance) iss = *s.begin_behind + reuse_distance;
   auto child = make_child(s, pattern, iss, true);
   if (!child) child_gone();
 }
@@ -315,9 +315,10 @@ std::optional<SeqNum> TcpTimeWait::reusable(Time now) const {
   return snd_nxt_;
 }
 
-void TcpTimeWait::answer(Time now) {
-  if (answered_at_ != 0 && now - answered_at_ < 10 * millisecond) return;
-  answered_at_ = now;
+void TcpTimeWait::answer(Time now, TcpSegment const& s) {
+  bool const limited = s.length == 0 || s.header.has(TcpHeader::syn);
+  if (limited && answered_at_ != 0 && now - answered_at_ < stack_.settings().tcp_invalid_interval) return;
+  if (limited) answered_at_ = now;
   TcpHeader h;
   h.source = tuple_.local.port;
   h.destination = tuple_.remote.port;
@@ -345,23 +346,32 @@ void TcpTimeWait::answer(Time now) {
   static_cast<void>(stack_.send(path_, tuple_.local.address, tuple_.remote.address, protocol_tcp, o, std::move(p)));
 }
 
-// RFC 9293 3.10.7.4 for TIME-WAIT, RFC 1337: a reset does not end it.
+// RFC 9293 3.10.7.4 for TIME-WAIT, as Linux's tcp_timewait_state_process has it.
 bool TcpTimeWait::receive(TcpSegment& s) {
   auto const& h = s.header;
-  Time now = stack_.now();
+  Time const now = stack_.now();
+  bool const has_timestamp = timestamps_ && h.options.has_timestamps;
   {
     MutexLock lock(mutex_);
-    bool newer = timestamps_ && h.options.has_timestamps && static_cast<int32_t>(h.options.timestamp - ts_recent_) > 0;
-    bool fresh_syn = h.has(TcpHeader::syn) && !h.has(TcpHeader::ack_flag) && !h.has(TcpHeader::rst) &&
-                     (newer || h.sequence > rcv_nxt_);
-    if (!fresh_syn) {
-      if (h.has(TcpHeader::rst)) return true;
-      if (h.has(TcpHeader::fin)) until_ = now + duration;
-      bool in_place =
-          h.has(TcpHeader::ack_flag) && !h.has(TcpHeader::syn) && s.end() == h.sequence && h.sequence == rcv_nxt_;
-      if (!in_place) answer(now);
+    auto const age = static_cast<int32_t>(h.options.timestamp - ts_recent_);
+    bool const stale = has_timestamp && age < 0 && !h.has(TcpHeader::rst);
+    bool const bare = s.end() == h.sequence || h.has(TcpHeader::rst);
+    if (!stale && h.sequence == rcv_nxt_ && bare) {
+      if (has_timestamp) ts_recent_ = h.options.timestamp;
+      if (!h.has(TcpHeader::rst)) until_ = now + duration;
+      if (!h.has(TcpHeader::rst) || stack_.settings().tcp_rfc1337) return true;
+      lock.unlock();
+      end();  // RFC 1337 has good reasons to go on all the same
       return true;
     }
+    bool const plain_syn = h.has(TcpHeader::syn) && !h.has(TcpHeader::ack_flag) && !h.has(TcpHeader::rst);
+    if (!plain_syn || stale || !(h.sequence > rcv_nxt_ || (has_timestamp && age > 0))) {
+      if (h.has(TcpHeader::rst)) return true;
+      if (stale || h.has(TcpHeader::ack_flag)) until_ = now + duration;
+      answer(now, s);
+      return true;
+    }
+    s.begin_behind = snd_nxt_;
   }
   end();  // a new connection begins
   return false;

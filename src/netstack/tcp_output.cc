@@ -21,9 +21,20 @@ void TcpEndpoint::update_mss() {
   uint32_t link = std::max<uint32_t>(path_.mtu, headers + 88) - headers;
   uint32_t whole = std::min({link, peer_mss_, uint32_t{65535} - headers + (headers == 60 ? 20 : 0)});
   if (options_.max_segment != 0) whole = std::min<uint32_t>(whole, options_.max_segment);
+  // To a peer with a small window, so that more than one is on its way (Linux's tcp_bound_to_half_wnd).
+  uint32_t const half = max_snd_wnd_ > 536 ? max_snd_wnd_ / 2 : max_snd_wnd_;
+  if (half != 0 && !path_.local) whole = std::min<uint32_t>(whole, half + static_cast<uint32_t>(option_size()));
   whole = std::max<uint32_t>(whole, 88);
   mss_ = whole - static_cast<uint32_t>(option_size());
   congestion_.set_mss(mss_);
+}
+
+void TcpEndpoint::note_largest_window() {
+  if (snd_wnd_ <= max_snd_wnd_) return;
+  max_snd_wnd_ = snd_wnd_;
+  uint32_t const before = mss_;
+  update_mss();
+  congestion_.rescale(before, mss_);
 }
 
 size_t TcpEndpoint::segment_limit() const {
@@ -166,6 +177,8 @@ void TcpEndpoint::transmit(SeqNum sequence, size_t offset, size_t length, uint8_
     ++totals_.data_segments_out;
     totals_.bytes_sent += length;
     last_sent_data_ = stack_.now();
+    // A program that answers: what comes next can wait for its answer.
+    if (last_data_received_ != 0 && last_sent_data_ - last_data_received_ < delayed_ack) quick_acks_ = 0;
   }
   send_packet(h, std::move(p));
 }

@@ -114,7 +114,9 @@ Time TcpEndpoint::current_rto() const { return std::min(rto_ << std::min(backoff
 
 void TcpEndpoint::arm_rto() {
   probe_at_ = never;
-  rto_at_ = board_.empty() ? never : stack_.now() + current_rto();
+  rto_at_ = never;
+  if (board_.empty()) return;
+  rto_at_ = until_user_timeout(stack_.now() + current_rto());
 }
 
 // RFC 8985 7.2: a probe before the time-out, where nothing tells of a loss yet.
@@ -155,14 +157,15 @@ void TcpEndpoint::on_loss_probe(Time) {
 void TcpEndpoint::on_rto(Time now) {
   rto_at_ = never;
   if (board_.empty()) return;
-  unsigned limit = state_ == TcpState::SynSent       ? options_.syn_retries
+  unsigned const linear = state_ == TcpState::SynSent ? stack_.settings().tcp_syn_linear_timeouts.load() : 0;
+  unsigned limit = state_ == TcpState::SynSent       ? options_.syn_retries + linear
                    : state_ == TcpState::SynReceived ? stack_.settings().tcp_synack_retries.load()
                    : detached_                       ? stack_.settings().tcp_orphan_retries.load()
                                                      : stack_.settings().tcp_retries2.load();
   if (gave_up(now, limit)) return;
   ++stack_.statistics().tcp_timeouts;
   ++retransmits_;
-  if (backoff_ < 16) ++backoff_;
+  if (backoff_ < 16 && retransmits_ > linear) ++backoff_;
   if (synchronized()) {
     if (board_.front().sacked) board_.clear_sacked();  // the peer has thrown away what it had told of
     if (congestion_.state != CongestionState::Loss || snd_una_ >= recover_)

@@ -50,10 +50,16 @@ bool TcpEndpoint::gave_up(Time now, unsigned retries) {
   return true;
 }
 
+// Nothing is due later than the end that the user has set (RFC 5482).
+Time TcpEndpoint::until_user_timeout(Time at) const {
+  if (options_.user_timeout == 0 || stalled_since_ == 0 || !synchronized()) return at;
+  return std::min(at, std::max(stalled_since_ + options_.user_timeout, stack_.now() + millisecond));
+}
+
 // --- a peer whose window is closed ---
 
 void TcpEndpoint::arm_persist() {
-  if (persist_at_ == never) persist_at_ = stack_.now() + current_rto();
+  if (persist_at_ == never) persist_at_ = until_user_timeout(stack_.now() + current_rto());
 }
 
 void TcpEndpoint::on_persist(Time now) {
@@ -76,7 +82,7 @@ void TcpEndpoint::on_persist(Time now) {
   ++stack_.statistics().tcp_zero_window_probes;
   send_control(snd_una_ - 1, TcpHeader::ack_flag);
   if (backoff_ < 16) ++backoff_;
-  persist_at_ = now + std::min(rto_ << backoff_, maximum_rto);
+  persist_at_ = until_user_timeout(now + std::min(rto_ << backoff_, maximum_rto));
 }
 
 // --- a peer who is silent (RFC 9293 3.8.4) ---

@@ -621,8 +621,9 @@ TEST(Arp, a_gateway_is_asked_for_in_place_of_what_is_behind_it) {
 TEST(Arp, silence_is_host_unreachable) {
   Host h(1500, LinkKind::Ethernet);
   auto t = make_ref<TcpEndpoint>(h.stack, true, make_ref<Quiet>());
+  h.stack.settings().tcp_syn_linear_timeouts = 0;  // it asks again after 1, 3 and 7 s
   ASSERT_TRUE(t->connect({Host::peer_v4, 80, 0}, {}));
-  h.advance(5 * second);
+  h.advance(6500 * millisecond);
   EXPECT_GE(h.outbox->packets.size(), 3u);
   for (auto& n : h.stack.neighbours(*h.interface)->entries()) EXPECT_EQ(n.state, NeighbourState::Failed);
   EXPECT_EQ(t->take_error(), EHOSTUNREACH);

@@ -184,7 +184,7 @@ TEST_F(Tcp, wrong_ack_in_syn_sent_is_reset) {
 }
 TEST_F(Tcp, syn_is_repeated_with_growing_intervals) {
   auto e = connecting();
-  for (Time wait : {1, 2, 4, 8}) {
+  for (Time wait : {1, 1, 1, 1, 1, 2, 4, 8}) {
     host.advance(wait * second - 100 * millisecond);
     expect_quiet();
     host.advance(102 * millisecond);
@@ -193,7 +193,7 @@ TEST_F(Tcp, syn_is_repeated_with_growing_intervals) {
 }
 TEST_F(Tcp, connect_times_out) {
   auto e = connecting();
-  host.advance(130 * second);
+  host.advance(200 * second);
   EXPECT_EQ(e->state(), TcpState::Closed);
   EXPECT_EQ(e->take_error(), ETIMEDOUT);
 }
@@ -326,7 +326,8 @@ TEST_F(Tcp, no_more_than_the_peers_window_goes) {
 TEST_F(Tcp, the_window_of_the_peer_is_scaled) {
   auto c = accepted({.mss = 1000, .scale = 4, .window = 100});
   ASSERT_TRUE(c->send(chain_of(std::string(3000, 'x')), false));
-  EXPECT_EQ(next().data.size(), 1000u);  // 1600 bytes: one segment and no silly one behind it
+  EXPECT_EQ(next().data.size(), 800u);  // half of 1600
+  EXPECT_EQ(next().data.size(), 800u);
   EXPECT_EQ(c->info().send_window, 1600u);
 }
 TEST_F(Tcp, nagle_keeps_a_second_small_segment_until_the_first_is_acknowledged) {
@@ -521,10 +522,11 @@ TEST_F(Tcp, a_window_probe_is_answered) {
   EXPECT_EQ(next().ack, s.ack);
 }
 TEST_F(Tcp, a_closed_window_is_probed_with_growing_intervals) {
-  auto c = accepted({.mss = 1000, .window = 1000});
+  auto c = accepted({.mss = 500, .window = 1000});
   ASSERT_TRUE(c->send(chain_of(std::string(2000, 'x')), false));
   next();
-  host.advance(5 * millisecond);
+  next();
+  host.advance(millisecond);
   inject(seg("A", 1, 1001).win(0));
   expect_quiet();
   int probes = 0;
@@ -542,7 +544,8 @@ TEST_F(Tcp, a_closed_window_is_probed_with_growing_intervals) {
   }
   EXPECT_EQ(probes, 4);
   inject(seg("A", 1, 1001).win(5000));
-  EXPECT_EQ(next().data.size(), 1000u);
+  EXPECT_EQ(next().data.size(), 500u);
+  EXPECT_EQ(next().data.size(), 500u);
 }
 TEST_F(Tcp, a_window_of_zero_never_kills_while_it_is_answered) {
   auto c = accepted({.mss = 1000, .window = 1000});
@@ -582,10 +585,11 @@ TEST_F(Tcp, close_sends_a_fin) {
   expect(seg("FA", 1, 1));
 }
 TEST_F(Tcp, close_sends_what_is_queued_first) {
-  auto c = accepted({.mss = 1000, .window = 1000});
+  auto c = accepted({.mss = 500, .window = 1000});
   ASSERT_TRUE(c->send(chain_of(std::string(1500, 'x')), false));
   c->close(false);
-  EXPECT_EQ(next().data.size(), 1000u);
+  EXPECT_EQ(next().data.size(), 500u);
+  EXPECT_EQ(next().data.size(), 500u);
   expect_quiet();
   inject(seg("A", 1, 1001).win(1000));
   Seg s = next();
@@ -689,7 +693,8 @@ TEST_F(Tcp, time_wait_ends_after_a_minute) {
   host.advance(2 * second);
   EXPECT_EQ(host.stack.tcp().size(), 0u);
 }
-TEST_F(Tcp, time_wait_ignores_a_reset) {
+TEST_F(Tcp, time_wait_ignores_a_reset_where_rfc_1337_is_asked_for) {
+  host.stack.settings().tcp_rfc1337 = true;
   auto c = accepted();
   c->close(false);
   next();
@@ -735,7 +740,7 @@ TEST_F(Tcp, data_after_close_is_reset) {
   c->close(false);
   next();
   inject(seg("PA", 1, 2, "abc"));
-  EXPECT_EQ(next().flags, "RA");
+  EXPECT_EQ(next().flags, "R");
   EXPECT_EQ(host.stack.tcp().size(), 0u);
 }
 TEST_F(Tcp, an_orphan_in_fin_wait_2_ends_after_a_minute) {
@@ -815,7 +820,7 @@ TEST_F(Tcp, a_very_old_ack_is_challenged) {
 TEST_F(Tcp, challenges_are_limited) {
   auto c = accepted();
   for (int i = 0; i < 500; ++i) inject(seg("S", 50, 0));
-  EXPECT_LE(host.outbox->packets.size(), 100u);
+  EXPECT_EQ(host.outbox->packets.size(), 1u);
 }
 TEST_F(Tcp, segments_without_ack_are_dropped) {
   auto c = accepted();
@@ -886,10 +891,10 @@ TEST_F(Tcp, paws_spares_resets) {
   inject(seg("R", 2, 0).ts(100, 0));
   EXPECT_EQ(c->state(), TcpState::Closed);
 }
-TEST_F(Tcp, a_segment_without_timestamp_is_dropped_where_they_were_agreed) {
+TEST_F(Tcp, a_segment_without_timestamp_is_taken_where_they_were_agreed) {
   auto c = accepted({.timestamps = true});
   inject(seg("PA", 1, 1, "a"));
-  EXPECT_EQ(read(c), "error EAGAIN");
+  EXPECT_EQ(read(c), "a");
 }
 TEST_F(Tcp, an_out_of_order_timestamp_is_not_echoed) {
   auto c = accepted({.timestamps = true});

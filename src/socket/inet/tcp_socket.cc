@@ -209,10 +209,11 @@ Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request)
 }
 
 // Copies what is there to the guest; it leaves the queue only when it has arrived.
-Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, size_t length, int flags) {
+Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, size_t length, int flags,
+                                                    bool keep_error) {
   MutexLock receiving(receive_mutex_);
   Copied copied;
-  auto chain = endpoint_->peek(offset, std::min(length, receive_step));
+  auto chain = endpoint_->peek(offset, std::min(length, receive_step), keep_error);
   if (!chain) {
     if (chain.error() != Errno::Again) return std::unexpected(chain.error());
     copied.empty = true;
@@ -248,7 +249,8 @@ Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
   for (;;) {
     // Nothing wanted: it only waits until there is something.
     auto copied = wanted == 0 ? copy_available(to, 0, 1, MSG_PEEK | MSG_TRUNC)
-                              : copy_available(to, flags & MSG_PEEK ? result.bytes : 0, wanted - result.bytes, flags);
+                              : copy_available(to, flags & MSG_PEEK ? result.bytes : 0, wanted - result.bytes, flags,
+                                               result.bytes != 0);
     if (!copied) {
       if (result.bytes != 0) return result;
       return std::unexpected(copied.error());

@@ -47,7 +47,7 @@ class TcpSocket final : public InetSocket {
     size_t bytes = 0;
     bool end = false, empty = false;
   };
-  Result<Copied> copy_available(kernel::IoSink&, size_t offset, size_t length, int flags);
+  Result<Copied> copy_available(kernel::IoSink&, size_t offset, size_t length, int flags, bool keep_error = false);
   Result<void> set_tcp_option(int name, std::span<std::byte const>);
 
   Ref<netstack::TcpEndpoint> const endpoint_;
