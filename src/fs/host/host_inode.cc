@@ -24,7 +24,8 @@ HostInode::HostInode(HostFileSystem& fs, struct ::statx const& s, Device const& 
       type_(static_cast<uint8_t>((s.stx_mode & S_IFMT) >> 12)),
       number_(s.stx_ino),
       device_(device),
-      place_{std::move(parent), std::string(name)} {
+      parent_(std::move(parent)),
+      name_(name) {
   SmallLock lock(mutex_);
   store(s);
 }
@@ -39,7 +40,7 @@ void HostInode::last_ref_dropped() {
     HostInode* parent = nullptr;
     {
       SmallLock lock(inode->mutex_);
-      parent = inode->place_.parent.release();
+      parent = inode->parent_.release();
     }
     delete inode;
     if (parent == nullptr) return;
@@ -55,7 +56,7 @@ void HostInode::last_ref_dropped() {
 
 std::optional<HostInode::Place> HostInode::place() const {
   SmallLock lock(mutex_);
-  if (place_.parent) return place_;
+  if (parent_) return Place{parent_, std::string(name_.view())};
   return std::nullopt;
 }
 
@@ -71,9 +72,10 @@ Ref<SharedFd> HostInode::nameless_fd() const {
 
 void HostInode::add_place(Ref<HostInode> parent, std::string_view name) {
   SmallLock lock(mutex_);
-  if (place_.parent == parent && place_.name == name) return;
-  if (!place_.parent) {
-    place_ = {std::move(parent), std::string(name)};
+  if (parent_ == parent && name_ == name) return;
+  if (!parent_) {
+    parent_ = std::move(parent);
+    name_ = SmallName(name);
     return;
   }
   auto& more = rare().more_places;
@@ -89,7 +91,7 @@ void HostInode::on_moved(Inode& old_directory, std::string_view old_name, Inode&
 }
 
 void HostInode::on_name_removed(Inode& directory, std::string_view name) {
-  Place removed;  // released after the lock
+  Ref<HostInode> removed;  // released after the lock
   SmallLock lock(mutex_);
   data_.stale = true;
   auto* more = rare_ ? &rare_->more_places : nullptr;
@@ -97,15 +99,17 @@ void HostInode::on_name_removed(Inode& directory, std::string_view name) {
     auto it = std::find_if(more->begin(), more->end(),
                            [&](Place const& p) { return p.parent.get() == &directory && p.name == name; });
     if (it != more->end()) {
-      removed = std::move(*it);
+      removed = std::move(it->parent);
       more->erase(it);
       return;
     }
   }
-  if (place_.parent.get() != &directory || place_.name != name) return;
-  removed = std::exchange(place_, {});
+  if (parent_.get() != &directory || !(name_ == name)) return;
+  removed = std::move(parent_);
+  name_ = SmallName();
   if (more != nullptr && !more->empty()) {
-    place_ = std::move(more->back());
+    parent_ = std::move(more->back().parent);
+    name_ = SmallName(more->back().name);
     more->pop_back();
   }
 }
@@ -273,9 +277,9 @@ Result<Attributes> HostInode::attributes() {
   SmallLock lock(mutex_);
   if (s && is_this(*s)) {
     store(*s);
-  } else if (place_.parent && host_fs().exclusive()) {
+  } else if (parent_ && host_fs().exclusive()) {
     return s ? fail(Errno::Stale) : Result<Attributes>(std::unexpected(s.error()));
-  } else if (!place_.parent && !(rare_ && rare_->nameless_fd)) {
+  } else if (!parent_ && !(rare_ && rare_->nameless_fd)) {
     data_.nlink = 0;  // removed, and no descriptor is left to ask by
   }
   return as_attributes();

@@ -12,6 +12,7 @@
 
 #include "base/mutex.h"
 #include "base/small_mutex.h"
+#include "base/small_name.h"
 #include "fs/host/host_file_system.h"
 #include "fs/host/kept.h"
 #include "host/file_view.h"
@@ -232,7 +233,8 @@ class HostInode final : public Inode {
   mutable SmallMutex mutex_;
   uint64_t const number_;
   Device const& device_;
-  Place place_ GUARDED_BY(mutex_);
+  Ref<HostInode> parent_ GUARDED_BY(mutex_);  // with name_: the first place; null: none
+  SmallName name_ GUARDED_BY(mutex_);
   std::unique_ptr<Rare> rare_ GUARDED_BY(mutex_);
   Compact data_ GUARDED_BY(mutex_){};
 };

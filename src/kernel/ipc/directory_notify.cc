@@ -96,7 +96,7 @@ Result<void> set_directory_notify(Task& task, File& file, int fd, uint32_t mask)
 
 void end_directory_notify(FdTable const& table, File& file) {
   Inode* inode = file.inode();
-  if (inode == nullptr || !inode->watches.touched()) return;
+  if (inode == nullptr || !inode->has_attachment(Attachment::Watches)) return;
   Ref<File> keep(&file);
   auto there = find(table, file);
   Notifications* n = inode->file_system().notifications();

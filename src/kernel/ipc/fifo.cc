@@ -13,7 +13,7 @@ struct Opened {
 };
 
 Opened open_end(Task& task, Inode& inode, Pipe::End end) {
-  return inode.fifo.with([&](Ref<RefCounted>& slot) {
+  return inode.with_attachment(Attachment::Fifo, [&](Ref<RefCounted>& slot) {
     auto pipe = ref_cast<Pipe>(slot);
     if (!pipe) {
       pipe = new_pipe(task);

@@ -39,7 +39,7 @@ PipeEnd::PipeEnd(Ref<Pipe> pipe, Pipe::End end, Path path, int flags, uint64_t i
 
 PipeEnd::~PipeEnd() {
   if (Inode* fifo = inode()) {
-    fifo->fifo.with([&](Ref<RefCounted>& slot) {
+    fifo->with_attachment(Attachment::Fifo, [&](Ref<RefCounted>& slot) {
       if (pipe_->close_end(end_) && slot == pipe_.get()) slot = {};
     });
   } else {

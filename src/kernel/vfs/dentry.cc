@@ -21,8 +21,8 @@ constexpr size_t eviction_steps = 32;
 
 }  // namespace
 
-Dentry::Dentry(Ref<Inode> inode, std::string name)
-    : name_(std::move(name)), inode_(std::move(inode)), kind_(kind_of(inode_.get())) {
+Dentry::Dentry(Ref<Inode> inode, std::string_view name)
+    : name_(name), inode_(std::move(inode)), kind_(kind_of(inode_.get())) {
   unlinked_ = !name_.empty();
 }
 
@@ -69,7 +69,7 @@ uint32_t DentryCache::hash(Dentry const* parent, std::string_view name) {
 Dentry* DentryCache::find(Dentry const* parent, std::string_view name) const {
   uint32_t h = hash(parent, name);
   for (Dentry* d = buckets_[h & (buckets_.size() - 1)]; d != nullptr; d = d->hash_next_) {
-    if (d->hash_ != h || d->parent_.get() != parent || d->name_ != name) continue;
+    if (d->hash_ != h || d->parent_.get() != parent || !(d->name_ == name)) continue;
     if (!d->used_.load(std::memory_order_relaxed)) d->used_.store(true, std::memory_order_relaxed);
     return d;
   }
@@ -77,7 +77,7 @@ Dentry* DentryCache::find(Dentry const* parent, std::string_view name) const {
 }
 
 void DentryCache::link(Dentry& d) {
-  d.hash_ = hash(d.parent_.get(), d.name_);
+  d.hash_ = hash(d.parent_.get(), d.name_.view());
   Dentry*& bucket = buckets_[d.hash_ & (buckets_.size() - 1)];
   d.hash_next_ = std::exchange(bucket, &d);
   d.hashed_ = true;
@@ -164,7 +164,7 @@ void DentryCache::move(Dentry& d, Ref<Dentry> new_parent, std::string_view new_n
   else
     d.ref();  // the cache's
   old_parent = std::exchange(d.parent_, std::move(new_parent));
-  d.name_ = new_name;
+  d.name_ = SmallName(new_name);
   link(d);
 }
 
@@ -177,7 +177,7 @@ void DentryCache::exchange(Dentry& a, Dentry& b) {
       d->ref();
   }
   std::swap(a.parent_, b.parent_);
-  std::swap(a.name_, b.name_);
+  a.name_.swap(b.name_);
   link(a);
   link(b);
 }

@@ -18,6 +18,7 @@
 
 #include "base/mutex.h"
 #include "base/ref.h"
+#include "base/small_name.h"
 #include "kernel/vfs/inode.h"
 
 namespace cofferdam::kernel {
@@ -30,7 +31,7 @@ class Dentry final : public RefCounted {
 
   // A dentry that is in no cache: the root of a file system, or a file without a place in the tree (memfd, O_TMPFILE).
   // A nameless one is a root; a named one shows as "/name (deleted)".
-  Dentry(Ref<Inode> inode, std::string name = {});
+  Dentry(Ref<Inode> inode, std::string_view name = {});
 
   Inode* inode() const { return inode_.get(); }  // null: negative
   Ref<Inode> const& inode_ref() const { return inode_; }
@@ -45,7 +46,7 @@ class Dentry final : public RefCounted {
   bool revalidates() const { return revalidates_; }
   // Under the tree lock.
   Dentry* parent() const { return parent_.get(); }  // null for roots
-  std::string const& name() const { return name_; }
+  std::string_view name() const { return name_.view(); }
 
  private:
   friend class DentryCache;
@@ -55,7 +56,7 @@ class Dentry final : public RefCounted {
   void last_ref_dropped() override;
 
   Ref<Dentry> parent_;  // null for roots. Tree lock.
-  std::string name_;    // Tree lock.
+  SmallName name_;      // Tree lock.
   Ref<Inode> inode_;
   Dentry* hash_next_ = nullptr;  // Tree lock.
   uint32_t hash_ = 0;

@@ -22,10 +22,17 @@ T& made_once(std::atomic<T*>& slot) {
 
 }  // namespace
 
-Guarded<Ref<RefCounted>>& LazySlot::get() { return made_once(slot_); }
+Guarded<Ref<RefCounted>>& Inode::attachment(Attachment which) {
+  auto& all = made_once(attachments_);
+  attachments_made_.fetch_or(static_cast<uint8_t>(1u << static_cast<unsigned>(which)), std::memory_order_release);
+  return all[static_cast<size_t>(which)];
+}
 
 Inode::Inode(FileSystem& fs) : file_system_(&fs) {}
-Inode::~Inode() { delete directory_lock_.load(std::memory_order_relaxed); }
+Inode::~Inode() {
+  delete directory_lock_.load(std::memory_order_relaxed);
+  delete attachments_.load(std::memory_order_relaxed);
+}
 
 SharedMutex& Inode::directory_lock() { return made_once(directory_lock_); }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/statfs.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -35,23 +36,12 @@ class OutsideLocks;
 class Task;
 struct Path;
 
-// A reference that few inodes need: its storage is made at first use.
-class LazySlot {
- public:
-  LazySlot() = default;
-  ~LazySlot() { delete slot_.load(std::memory_order_relaxed); }
-  LazySlot(LazySlot const&) = delete;
-  LazySlot& operator=(LazySlot const&) = delete;
-  bool touched() const { return slot_.load(std::memory_order_acquire) != nullptr; }
-  // with([](Ref<RefCounted>& r) { … }) under the slot's lock.
-  template <class F>
-  decltype(auto) with(F&& f) {
-    return get().with(std::forward<F>(f));
-  }
-
- private:
-  Guarded<Ref<RefCounted>>& get();
-  std::atomic<Guarded<Ref<RefCounted>>*> slot_{nullptr};
+// What the VFS hangs on few inodes, and for as long as they live.
+enum class Attachment : uint8_t {
+  Fifo,         // the pipe of a FIFO
+  BoundSocket,  // the endpoint bound to a socket file
+  Locks,        // file locks and leases
+  Watches,      // of inotify
 };
 
 // Who makes a new inode, and how. mode already has umask and setgid inheritance applied.
@@ -150,8 +140,15 @@ class Inode : public RefCounted {
   // The directory's own lock: shared for lookups, exclusive for changes.
   SharedMutex& directory_lock();
 
-  // What the VFS hangs on an inode while it lives: the pipe of a FIFO, the endpoint bound to a socket file, file locks.
-  LazySlot fifo, bound_socket, locks, watches;
+  // Has with_attachment of it been called?
+  bool has_attachment(Attachment which) const {
+    return attachments_made_.load(std::memory_order_acquire) >> static_cast<unsigned>(which) & 1;
+  }
+  // f(Ref<RefCounted>&), under a lock; null at first.
+  template <class F>
+  decltype(auto) with_attachment(Attachment which, F&& f) {
+    return attachment(which).with(std::forward<F>(f));
+  }
 
   // The mode as last told by note_mode, which promises that permission() is the default one: lets path walks and writes
   // skip the question where the mode alone answers it. nullopt: ask.
@@ -180,11 +177,17 @@ class Inode : public RefCounted {
 
  private:
   static constexpr uint32_t mode_hint_valid = 1u << 31;
+  static constexpr size_t attachment_kinds = 4;
+  using Attachments = std::array<Guarded<Ref<RefCounted>>, attachment_kinds>;
+  Guarded<Ref<RefCounted>>& attachment(Attachment);
+
   Ref<FileSystem> file_system_;
+  std::atomic<Attachments*> attachments_{nullptr};
   std::atomic<SharedMutex*> directory_lock_{nullptr};
   std::atomic<uint32_t> mode_hint_{0};
   std::atomic<int32_t> write_count_{0};
   std::atomic<bool> removed_{false}, linkable_{false};
+  std::atomic<uint8_t> attachments_made_{0};
 };
 
 class FileSystem : public RefCounted {

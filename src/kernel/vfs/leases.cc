@@ -168,7 +168,7 @@ LockType lease_of(File& file) {
 }
 
 Result<void> break_leases(Task& task, Inode& inode, bool writing, bool nonblocking) {
-  if (!inode.locks.touched()) return {};
+  if (!inode.has_attachment(Attachment::Locks)) return {};
   auto locks = FileLocks::find(inode);
   if (!locks || locks->leases.empty()) return {};
   return locks->leases.give_way(task, task.kernel().vfs().lock_waits(), writing, nonblocking);

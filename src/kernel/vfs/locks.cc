@@ -34,15 +34,15 @@ void LockWaits::end(void const* owner) {
 }
 
 Ref<FileLocks> FileLocks::of(Inode& inode) {
-  return inode.locks.with([&](Ref<RefCounted>& slot) {
+  return inode.with_attachment(Attachment::Locks, [&](Ref<RefCounted>& slot) {
     if (!slot) slot = make_ref<FileLocks>(inode.outside_locks());
     return ref_cast<FileLocks>(slot);
   });
 }
 
 Ref<FileLocks> FileLocks::find(Inode& inode) {
-  if (!inode.locks.touched()) return {};
-  return inode.locks.with([](Ref<RefCounted>& slot) { return ref_cast<FileLocks>(slot); });
+  if (!inode.has_attachment(Attachment::Locks)) return {};
+  return inode.with_attachment(Attachment::Locks, [](Ref<RefCounted>& slot) { return ref_cast<FileLocks>(slot); });
 }
 
 bool FileLocks::try_flock(void const* file, LockType type) {

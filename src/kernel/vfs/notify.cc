@@ -9,15 +9,16 @@
 namespace cofferdam::kernel {
 
 Ref<WatchList> WatchList::of(Inode& inode) {
-  return inode.watches.with([](Ref<RefCounted>& slot) {
+  return inode.with_attachment(Attachment::Watches, [](Ref<RefCounted>& slot) {
     if (!slot) slot = make_ref<WatchList>();
     return Ref<WatchList>(static_cast<WatchList*>(slot.get()));
   });
 }
 
 Ref<WatchList> WatchList::find(Inode& inode) {
-  if (!inode.watches.touched()) return {};
-  return inode.watches.with([](Ref<RefCounted>& slot) { return Ref<WatchList>(static_cast<WatchList*>(slot.get())); });
+  if (!inode.has_attachment(Attachment::Watches)) return {};
+  return inode.with_attachment(
+      Attachment::Watches, [](Ref<RefCounted>& slot) { return Ref<WatchList>(static_cast<WatchList*>(slot.get())); });
 }
 
 std::vector<Ref<Watch>> WatchList::all() const {
@@ -89,7 +90,7 @@ void Notifications::at(Dentry& dentry, uint32_t mask) {
   {
     ReadLock lock(dentries_.lock());
     Dentry* above = dentry.parent();
-    if (above != nullptr && above->inode() != nullptr && above->inode()->watches.touched()) {
+    if (above != nullptr && above->inode() != nullptr && above->inode()->has_attachment(Attachment::Watches)) {
       parent = Ref<Dentry>(above);
       name = dentry.name();
     }
@@ -108,7 +109,7 @@ void Notifications::name_removed(Inode& inode) {
 }
 
 void Notifications::dentry_gone(Inode& inode) {
-  if (!inode.watches.touched()) return;
+  if (!inode.has_attachment(Attachment::Watches)) return;
   if (!inode.removed()) {
     auto attributes = inode.attributes();
     if (!attributes || attributes->link_count != 0) return;

@@ -136,7 +136,7 @@ std::string Vfs::path_text(Path const& path, Path const& root) {
   Mount const* mount = path.mount.get();
   Dentry const* dentry = path.dentry.get();
   bool deleted = dentry->is_unlinked();
-  std::vector<std::string const*> parts;
+  std::vector<std::string_view> parts;
   size_t length = 0;
   std::string_view prefix;
   while (mount != root.mount.get() || dentry != root.dentry.get()) {
@@ -150,10 +150,10 @@ std::string Vfs::path_text(Path const& path, Path const& root) {
       continue;
     }
     if (dentry->parent() == nullptr) {  // a detached file: "/memfd:name (deleted)"
-      if (!dentry->name().empty()) parts.push_back(&dentry->name());
+      if (!dentry->name().empty()) parts.push_back(dentry->name());
       break;
     }
-    parts.push_back(&dentry->name());
+    parts.push_back(dentry->name());
     length += dentry->name().size() + 1;
     if (length > 16 * max_path_length) break;
     dentry = dentry->parent();
@@ -162,7 +162,7 @@ std::string Vfs::path_text(Path const& path, Path const& root) {
   text.reserve(length + 16);
   for (auto it = parts.rbegin(); it != parts.rend(); ++it) {
     text += '/';
-    text += **it;
+    text += *it;
   }
   if (parts.empty()) text += '/';
   if (deleted) text += " (deleted)";

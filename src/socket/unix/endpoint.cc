@@ -70,7 +70,7 @@ void Endpoint::close(bool unaccepted) {
   }
   if (old_name && old_name->is_abstract()) family_.unregister_name(*old_name, *this);
   if (path) {
-    path.dentry->inode()->bound_socket.with([&](Ref<RefCounted>& slot) {
+    path.dentry->inode()->with_attachment(kernel::Attachment::BoundSocket, [&](Ref<RefCounted>& slot) {
       if (slot == this) slot = {};
     });
   }

@@ -90,7 +90,8 @@ Result<void> UnixSocket::connect_host(Task& task, SocketAddress const& address) 
   auto* inode = path.dentry->inode();
   constexpr int may_write = 2;
   TRY(inode->permission(*task.credentials(), may_write));
-  bool const own = inode->bound_socket.with([](Ref<RefCounted>& slot) { return static_cast<bool>(slot); });
+  bool const own = inode->with_attachment(kernel::Attachment::BoundSocket,
+                                          [](Ref<RefCounted>& slot) { return static_cast<bool>(slot); });
   if (!S_ISSOCK(inode->type()) || own) return fail(Errno::ConnRefused);
   host::OwnedFd fd;
   for (;;) {

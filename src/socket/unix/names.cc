@@ -35,7 +35,7 @@ Result<void> UnixSocket::bind_path(Task& task, std::string const& text) {
   auto path = TRY(vfs.lookup(task, cwd, text, {.follow_last = false}));
   auto* inode = path.dentry->inode();
   if (!inode || !S_ISSOCK(inode->type())) return fail(Errno::AddrInUse);  // replaced meanwhile
-  inode->bound_socket.with([&](Ref<RefCounted>& slot) { slot = endpoint_; });
+  inode->with_attachment(kernel::Attachment::BoundSocket, [&](Ref<RefCounted>& slot) { slot = endpoint_; });
   MutexLock lock(endpoint_->mutex);
   endpoint_->bound_path = std::move(path);
   endpoint_->name = make_ref<Name const>(text);
@@ -71,7 +71,8 @@ Result<Ref<Endpoint>> UnixSocket::find(Task& task, SocketAddress const& address)
     auto* inode = path.dentry->inode();
     TRY(inode->permission(*task.credentials(), kernel::may_write));
     if (!S_ISSOCK(inode->type())) return fail(Errno::ConnRefused);
-    found = inode->bound_socket.with([](Ref<RefCounted>& slot) { return ref_cast<Endpoint>(slot); });
+    found = inode->with_attachment(kernel::Attachment::BoundSocket,
+                                   [](Ref<RefCounted>& slot) { return ref_cast<Endpoint>(slot); });
   }
   if (!found) return fail(Errno::ConnRefused);
   if (found->type() != endpoint_->type()) return fail(Errno::Prototype);
