@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -418,7 +419,7 @@ def test_killed_while_it_creates(shim):
         with shim.task(["sleep", "1000"]) as task:
             stream = task.send_create()
             time.sleep(pause_ms / 1000)
-            os.kill(task.shim_pid_from_proc(), signal.SIGKILL)
+            os.kill(wait_for(task.shim_pid_from_proc, "the shim"), signal.SIGKILL)
             task.delete_command()
             check(not os.path.ismount(task.bundle / "rootfs"), "its root is unmounted")
             task.gone = True
@@ -485,13 +486,13 @@ def test_information(shim):
         check(done.returncode == 1 and done.stderr.startswith("containerd-shim-cofferdam-v1: "), done)
 
 
-def test_random_kills_of_the_shim_leave_nothing(shim):
-    """Cycles of create, start, exec, kill and delete; shims are killed at random moments, and cleaned up after as containerd does it."""
-    import random
+def test_random_kills_leave_nothing(shim):
+    """Cycles of create, start, exec, kill and delete from four clients; shims, sandboxes and the commands that a shim runs are killed
+    at random moments. No call hangs, and after the clean-up, which is containerd's, nothing is left."""
     seed = int(os.environ.get("CHAOS_SEED", "0")) or random.randrange(1 << 30)
     print(f"CHAOS_SEED={seed}", flush=True)
     rounds = int(os.environ.get("CHAOS_ROUNDS", "12"))
-    failures = []
+    failures, killed = [], {"nobody": 0, "shim": 0, "sandbox": 0, "command": 0}
 
     def client(number):
         chance = random.Random(seed + number)
@@ -501,28 +502,44 @@ def test_random_kills_of_the_shim_leave_nothing(shim):
             except Exception as error:  # in a thread: told at the end
                 failures.append(repr(error))
 
+    def kill_later(task, shim_pid, whom, delay):
+        time.sleep(delay)
+        if whom == "shim":
+            kill_quietly(shim_pid)
+        for child in children_of(shim_pid) if whom in ("sandbox", "command") else []:
+            with contextlib.suppress(OSError):
+                sandbox = pathlib.Path(f"/proc/{child}/comm").read_text().startswith("cofferdam-")
+                if sandbox == (whom == "sandbox"):
+                    kill_quietly(child)
+
     def cycle(chance):
-        with shim.task(["sleep", "1000"], environment={}) as task:
-            victim = task.shim_pid_from_proc()
-            timer = threading.Timer(chance.random() * 0.25, lambda: kill_quietly(victim))
-            if chance.random() < 0.7:
-                timer.start()
-            try:
-                task.create()
-                task.start()
-                task.exec("e", ["sleep", "1000"])
-                task.start("e")
-                if chance.random() < 0.5:
-                    task.kill(signal.SIGKILL, "e")
-                    task.wait("e")
-                task.kill(signal.SIGKILL)
-                task.wait()
-                task.delete()
-            except (EOFError, OSError, CallError):
-                pass
-            timer.cancel()
-            kill_quietly(victim)
-            task.delete_command()
+        whom = chance.choice(list(killed))
+        killed[whom] += 1
+        with shim.task(["sleep", "1000"]) as task:
+            shim_pid = wait_for(task.shim_pid_from_proc, "the shim")
+            killer = threading.Thread(target=kill_later, args=(task, shim_pid, whom, chance.random() * 0.2))
+            killer.start()
+            for call in (task.create, task.start, lambda: task.exec("e", ["sleep", "1000"]), lambda: task.start("e"),
+                         *([lambda: task.kill(signal.SIGKILL, "e"), lambda: task.wait("e")] if chance.random() < 0.5 else []),
+                         lambda: kill_for_sure(task), task.wait, task.delete):
+                try:
+                    call()
+                except CallError:
+                    pass  # whatever was killed, an answer comes
+                except (EOFError, ConnectionError):
+                    check(whom == "shim", "the shim lives")
+                    break
+                except TimeoutError:
+                    raise AssertionError(f"a call hangs: {call}, task {task.id}, killed: {whom}, processes: {[describe(p) for p in (shim_pid, *children_of(shim_pid))]}") from None
+            killer.join()
+            if whom == "shim":
+                kill_quietly(shim_pid)
+                task.delete_command()
+            else:
+                with contextlib.suppress(CallError):
+                    task.delete()  # of what could not be deleted at first
+                refused(NOT_FOUND, task.state)
+                task.shutdown()
             task.gone = True
             check(not os.path.ismount(task.bundle / "rootfs"), "its root is unmounted")
 
@@ -531,8 +548,21 @@ def test_random_kills_of_the_shim_leave_nothing(shim):
         thread.start()
     for thread in threads:
         thread.join()
-    equal(failures, [])
+    equal(failures, [], f"killed: {killed}")
     wait_for(lambda: shim.records() == [] and shim.sandboxes() == [], "nothing is left")
+
+
+def kill_for_sure(task):
+    """Also when the command that carries the signal is killed itself."""
+    for _ in range(3):
+        with contextlib.suppress(CallError):
+            task.kill(signal.SIGKILL)
+
+
+def describe(pid):
+    with contextlib.suppress(OSError):
+        return pid, pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[-300:]
+    return pid, "gone"
 
 
 def kill_quietly(pid):
