@@ -1,5 +1,6 @@
 """Container engines of this machine, started by hand in a place of their own: no service manager, no registry, no change of the
 machine's network. Linux and Python's standard library only."""
+import contextlib
 import json
 import os
 import pathlib
@@ -114,6 +115,10 @@ class Workplace:
             place = line.split()[4]
             if place.startswith(str(self.path)):
                 subprocess.run(["umount", "-l", place], check=False, stderr=subprocess.DEVNULL)
+        for base, _, _ in os.walk("/sys/fs/cgroup", topdown=False):
+            if f"/{self.name}" in base:  # the directory above those of its pods, which a kubelet would own
+                with contextlib.suppress(OSError):
+                    os.rmdir(base)
         shutil.rmtree(self.path, ignore_errors=True)
 
 
