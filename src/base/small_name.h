@@ -53,7 +53,7 @@ class SmallName {
       to = new char[text.size()];
       std::memcpy(bytes_, &to, sizeof to);
     }
-    std::memcpy(to, text.data(), text.size());
+    if (!text.empty()) std::memcpy(to, text.data(), text.size());
     bytes_[most_inside] = static_cast<char>(text.size());
   }
 

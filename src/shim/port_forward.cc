@@ -39,6 +39,13 @@ constexpr bpf_insn load_word(int to, int from, size_t offset) {
 }
 constexpr bpf_insn copy(int to, int from) { return instruction(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
 constexpr bpf_insn set(int to, int value) { return instruction(BPF_ALU64 | BPF_MOV | BPF_K, to, 0, 0, value); }
+// NOLINTNEXTLINE(misc-redundant-expression): both BPF_ADD and BPF_K are 0
+constexpr bpf_insn add(int to, int value) { return instruction(BPF_ALU64 | BPF_ADD | BPF_K, to, 0, 0, value); }
+// The first of the two instructions of a 64-bit load; one of zeros follows.
+constexpr bpf_insn load_map(int to, int map) {
+  // NOLINTNEXTLINE(misc-redundant-expression): both BPF_LD and BPF_IMM are 0
+  return instruction(BPF_LD | BPF_DW | BPF_IMM, to, BPF_PSEUDO_MAP_FD, 0, map);
+}
 constexpr bpf_insn call(int function) { return instruction(BPF_JMP | BPF_CALL, 0, 0, 0, function); }
 // Jumps over `skip` instructions unless the register has the value.
 constexpr bpf_insn skip_unless(int reg, int value, int skip) {
@@ -58,8 +65,8 @@ Outcome<host::OwnedFd> load_program(int map) {
       skip_unless(2, IN_LOOPBACKNET, 15),
       instruction(BPF_ST | BPF_MEM | BPF_W, 10, 0, -4, 0),  // the key
       copy(2, 10),
-      instruction(BPF_ALU64 | BPF_ADD | BPF_K, 2, 0, 0, -4),
-      instruction(BPF_LD | BPF_DW | BPF_IMM, 1, BPF_PSEUDO_MAP_FD, 0, map),
+      add(2, -4),
+      load_map(1, map),
       instruction(0, 0, 0, 0, 0),
       call(BPF_FUNC_map_lookup_elem),
       instruction(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 8, 0),

@@ -177,8 +177,8 @@ FileSystem& Vfs::anonymous_file_system() { return *state_->anonymous; }
 
 uint64_t Vfs::allocate_inode_number() { return state_->next_inode.fetch_add(1); }
 
-Path Vfs::detached_path(Ref<Inode> inode, std::string name) {
-  return Path(state_->anonymous_mount, make_ref<Dentry>(std::move(inode), std::move(name)));
+Path Vfs::detached_path(Ref<Inode> inode, std::string_view name) {
+  return Path(state_->anonymous_mount, make_ref<Dentry>(std::move(inode), name));
 }
 
 Notifications& Vfs::notifications() { return state_->notifications; }

@@ -135,7 +135,7 @@ class Vfs {
   // The root of a namespace; empty before the first attach.
   Path root_of(MountNamespace&);
   // A path for an inode that stands nowhere in the tree (memfd); shows as "/name (deleted)".
-  Path detached_path(Ref<Inode>, std::string name);
+  Path detached_path(Ref<Inode>, std::string_view name);
   // The file system of inodes that belong to none (memfd).
   FileSystem& anonymous_file_system();
   LockWaits& lock_waits();
