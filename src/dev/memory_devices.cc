@@ -17,6 +17,8 @@ namespace {
 
 using namespace kernel;
 
+constexpr uint8_t uses_before_service = 4;
+
 // Its position stays 0 wherever one seeks.
 class MemoryDevice : public File {
  public:
@@ -28,13 +30,25 @@ class MemoryDevice : public File {
 
 class NullFile final : public MemoryDevice {
  public:
-  using MemoryDevice::MemoryDevice;
+  NullFile(Path path, int flags) : MemoryDevice(std::move(path), flags) {
+    ask_for_service_after(uses_before_service);
+    ask_for_service_of_writes();
+  }
+  std::optional<FileService> service(Task&) override {
+    return FileService{.what = {.reads_nothing = readable(), .writes_vanish = writable()}, .target = {}};
+  }
   Result<size_t> read(Task&, IoSink&, uint64_t, IoOptions) override { return size_t{0}; }
 };
 
 class ZeroFile : public MemoryDevice {
  public:
-  using MemoryDevice::MemoryDevice;
+  ZeroFile(Path path, int flags) : MemoryDevice(std::move(path), flags) {
+    ask_for_service_after(uses_before_service);
+    ask_for_service_of_writes();
+  }
+  std::optional<FileService> service(Task&) override {
+    return FileService{.what = {.reads_zeros = readable(), .writes_vanish = writable()}, .target = {}};
+  }
   Result<size_t> read(Task&, IoSink& sink, uint64_t, IoOptions) override { return sink.put_zeros(sink.remaining()); }
   // Anonymous memory, shared or private as the mapping is.
   Result<MapTarget> map(Task&, MapRequest const&) override { return MapTarget{}; }

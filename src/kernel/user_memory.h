@@ -16,6 +16,12 @@ struct UserAddr {
   friend auto operator<=>(UserAddr, UserAddr) = default;
 };
 
+// access_ok of Linux: nothing of it lies in the kernel's half. What it does not say is whether memory is there.
+constexpr bool is_user_range(UserAddr address, uint64_t length) {
+  constexpr uint64_t kernel_half = uint64_t{1} << 63;
+  return address.value < kernel_half && length <= kernel_half - address.value;
+}
+
 // May be copied between guest and sentry: no pointers to follow, no padding that would leak sentry bytes.
 // A struct with padding is copied by value-initialising it first (`T t{}` zeroes it under our flags): list it in
 // AbiWithPadding by specialising.

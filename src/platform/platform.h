@@ -55,13 +55,58 @@ struct MemoryCallFailed {
   Errno error;
   bool is_mapping;  // a new mapping, which is not there; else something that cannot fail but for want of host memory
 };
-using Stop = std::variant<Syscall, Fault, Interrupted, Died, MemoryCallFailed>;
+// Bytes of copy_out_data did not land, for guest memory ended before them: the call's result is already less by them,
+// or -EFAULT. The guest stands behind its call.
+struct DataMissing {
+  uint64_t bytes;
+};
+using Stop = std::variant<Syscall, Fault, Interrupted, Died, MemoryCallFailed, DataMissing>;
 
 // Protection bits are PROT_READ|PROT_WRITE|PROT_EXEC of <sys/mman.h>.
 struct FileMapping {
   int host_fd;      // stays open in the sentry as long as the mapping lives
   uint64_t offset;  // page aligned
   bool shared;      // MAP_SHARED, else MAP_PRIVATE
+};
+
+// What the platform may answer by itself, without a stop, of read(2), write(2), lseek(2), pread64(2) on a descriptor.
+struct DescriptorService {
+  bool reads_zeros = false, reads_nothing = false, writes_vanish = false;
+  // pread64 within the first `size` bytes of this file.
+  std::optional<FileMapping> file;
+  uint64_t size = 0;
+  Ref<RefCounted> backing;  // held as long as anybody may read by it
+  // read and lseek of it, too, from this position on: nobody else uses the open file description.
+  std::optional<uint64_t> position;
+};
+
+// What Context::prepare_service has made ready.
+struct PreparedService {
+  DescriptorService service;
+  uint64_t address = 0, length = 0;  // the platform's own
+};
+
+// The descriptors of one address space that are so served. Outlives the address space without effect. Callable from any
+// sentry thread.
+class DescriptorServices : public RefCounted {
+ public:
+  // From now on. False: there is no room, and it was discarded.
+  virtual bool start(int fd, PreparedService const&) = 0;
+  virtual void discard(PreparedService const&) = 0;  // instead
+  // After their return the platform answers no more; a call that it is just answering may still end.
+  virtual void stop(int fd) = 0;
+  virtual void stop_all() = 0;
+  // Of a descriptor that is served with a position. Only while its thread is stopped, or for people to see.
+  virtual std::optional<uint64_t> position(int fd) = 0;
+  virtual void set_position(int fd, uint64_t position) = 0;
+  // Descriptors whose file was read, or whose position has changed, since the last call, and those with a position that
+  // stop_all() has stopped.
+  virtual std::vector<int> used() = 0;
+  virtual bool serves(int fd) = 0;
+  struct Counts {
+    uint64_t reads, read_bytes, writes, written_bytes;
+  };
+  virtual Counts counts() = 0;
 };
 
 class Context;
@@ -90,6 +135,10 @@ class AddressSpace : public RefCounted {
     uint64_t minor_faults, major_faults, voluntary_switches, involuntary_switches, max_resident_bytes;
   };
   virtual Usage usage() = 0;
+  // Null where nothing was ever served.
+  virtual Ref<DescriptorServices> descriptor_services() { return {}; }
+  // Contexts in it.
+  virtual uint32_t thread_count() const { return 1; }
 };
 
 struct NewProcess {
@@ -130,6 +179,10 @@ class Context {
   // result into EFAULT unless flush() was called.
   virtual Result<void> copy_in(uint64_t address, std::span<std::byte> to) = 0;
   virtual Result<void> copy_out(uint64_t address, std::span<std::byte const> from) = 0;
+  // The same for what a call counts in its result, as read(2) does: run() gives DataMissing when not all of it lands.
+  virtual Result<void> copy_out_data(uint64_t address, std::span<std::byte const> from) {
+    return copy_out(address, from);
+  }
   // A NUL-terminated string of at most `max` bytes with its NUL. ENAMETOOLONG when no NUL is within max; EFAULT.
   virtual Result<std::string> copy_in_string(uint64_t address, size_t max) = 0;
   // Zeroes [address, address+length).
@@ -141,8 +194,8 @@ class Context {
   virtual Result<void> flush() = 0;
 
   // Staging of I/O: a buffer of at least 64 KiB that the guest can scribble on (copy once, never parse in place).
-  // stage() gives the buffer; stage_out queues its first n bytes for guest `address` (as copy_out, no second copy).
-  // stage_in fills it from the guest and returns a view. All are valid until the next call of any method here.
+  // stage() gives the buffer; stage_out queues its first n bytes for guest `address` (as copy_out_data, no second
+  // copy). stage_in fills it from the guest and returns a view. All are valid until the next call of any method here.
   virtual std::span<std::byte> stage() = 0;
   virtual Result<void> stage_out(uint64_t address, size_t n) = 0;
   virtual Result<std::span<std::byte const>> stage_in(uint64_t address, size_t n) = 0;
@@ -189,6 +242,7 @@ class Context {
     int32_t pid, tid, ppid;
     uint32_t uid, euid, gid, egid;
     bool answer_natively;        // false while the call must be seen (strace, ptrace, guest seccomp)
+    bool services = true;        // false while calls on descriptors that are served must be seen
     bool futex_natively = true;  // false while a filter of the guest's has to see futex calls
   };
   virtual void set_facts(Facts const&) = 0;
@@ -203,6 +257,10 @@ class Context {
   virtual std::optional<NativeState> changed_native_state() { return {}; }
   // From any sentry thread, while the guest runs.
   virtual std::optional<NativeState> current_native_state() { return {}; }
+  // What its address space serves; null where the platform answers nothing by itself.
+  virtual Ref<DescriptorServices> make_descriptor_services() { return {}; }
+  // After a Syscall stop: makes ready to serve a descriptor. nullopt: it cannot be served.
+  virtual std::optional<PreparedService> prepare_service(DescriptorService const&) { return std::nullopt; }
   // The last that this thread does in guest memory, when its Context is destroyed: 0 is stored at the address and one
   // waiter of the (shared) futex there is woken (CLONE_CHILD_CLEARTID). Errors are nobody's.
   virtual void clear_at_end(uint64_t address) = 0;

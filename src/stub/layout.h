@@ -22,8 +22,13 @@ inline constexpr uint64_t thunks_size = 0x80000;
 inline constexpr uint64_t areas_address = STUB_AREAS;  // the process's window of the area file, rw-
 inline constexpr uint64_t window_size = STUB_WINDOW_SIZE;
 inline constexpr uint64_t area_size = STUB_AREA_SIZE;
-inline constexpr uint32_t max_threads = window_size / area_size;
+inline constexpr uint32_t max_threads = window_size / area_size - 1;
+inline constexpr uint64_t services_offset =
+    uint64_t{max_threads} * area_size;  // behind the areas: of the whole process
 inline constexpr uint64_t stub_region_end = STUB_AREAS + STUB_WINDOW_SIZE;
+// Files that the stub answers reads from; see struct Service.
+inline constexpr uint64_t served_files_address = stub_region_end;
+inline constexpr uint64_t served_files_size = 0x70000000;
 inline constexpr uint64_t address_end = 0x7ffffffff000;  // TASK_SIZE of x86-64 with four page-table levels
 // A page table of jump targets that the seven bytes of a patched site can name; see patch.h.
 inline constexpr uint64_t jump_table_address = 0x60000;
@@ -166,7 +171,33 @@ struct Control {
   uint64_t blocked_signals, robust_list;
 };
 
-enum NativeCalls : uint32_t { native_state = 1, native_discard = 2 };
+enum NativeCalls : uint32_t { native_state = 1, native_discard = 2, native_services = 4 };
+
+// What the stub may answer itself of the calls on one descriptor, without a stop. The sentry changes it at any time,
+// the version before and after: whoever has seen one version throughout has seen one state. `served` says what, 0
+// nothing.
+struct Service {
+  uint32_t version;
+  uint32_t descriptor;
+  uint32_t served;  // enum Served
+  uint32_t used;    // to read or to move the position, since the sentry last looked
+  uint64_t file;    // where the file's first byte is mapped, or would be
+  uint64_t size;    // of its bytes this many may be read
+  uint64_t position;
+  // So far, by this descriptor and others before it.
+  uint64_t read_bytes, written_bytes;
+  uint32_t reads, writes;
+};
+static_assert(sizeof(Service) == 64);
+inline constexpr uint32_t max_services = 64;  // by descriptor modulo this
+enum Served : uint32_t {
+  serve_zeros = 1,      // read gives zeros
+  serve_end = 2,        // read gives nothing
+  serve_sink = 4,       // write takes everything
+  serve_file = 8,       // pread64 of `file`
+  serve_position = 16,  // read and lseek of it, too
+};
+inline constexpr uint64_t most_served = 4 << 20;  // bytes a call
 inline constexpr uint16_t cpu_mask = 0xfff, cpu_state_changed = 0x8000;
 
 // Registers as the kernel lays them out in a signal frame (struct sigcontext, with ucontext around it).
@@ -217,6 +248,7 @@ struct ImageHeader {
   uint64_t trampoline;
 };
 
+static_assert(stub_region_end + 0x70000000 < address_end);
 static_assert(offsetof(Control, turn) == CONTROL_TURN);
 static_assert(offsetof(Control, self) == CONTROL_SELF);
 static_assert(offsetof(Control, stack_top) == CONTROL_STACK_TOP);

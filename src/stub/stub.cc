@@ -335,6 +335,68 @@ static bool discard(Control const* c, uint64_t const* a, uint64_t* result) {
   return true;
 }
 
+static bool is_served(uint64_t number) {  // read, write, lseek, pread64
+  constexpr uint32_t calls = 1u << 0 | 1u << 1 | 1u << 8 | 1u << 17;
+  return number < 18 && (calls >> number & 1);
+}
+
+static bool serve_seek(Service* s, uint64_t const* a, uint64_t* result) {
+  constexpr uint64_t from_start = 0, from_here = 1, too_far = 1ul << 62;
+  uint64_t const whence = static_cast<uint32_t>(a[2]);
+  if (whence > from_here) return false;
+  uint64_t const at = (whence == from_start ? 0 : s->position) + a[1];
+  if (at >= too_far) return false;
+  s->position = *result = at;
+  s->used = 1;
+  return true;
+}
+
+static bool serve_read(Service* s, Service const& now, bool positioned, uint64_t const* a, uint64_t* result) {
+  uint64_t const to = a[1], count = a[2];
+  uint32_t const served = now.served;
+  if (!positioned && (served & serve_end)) {
+    *result = 0;
+  } else if (!positioned && (served & serve_zeros)) {
+    uint64_t const done = count - fill_zero(to, count);
+    if (done == 0) return false;
+    *result = done;
+  } else if (served & (positioned ? serve_file : serve_position)) {
+    uint64_t const at = positioned ? a[3] : now.position;
+    if (at >= now.size || count > now.size - at || copy_bytes(to, now.file + at, count) != 0) return false;
+    *result = count;
+    if (!positioned) s->position = at + count;
+    s->used = 1;
+  } else {
+    return false;
+  }
+  s->read_bytes += *result;
+  ++s->reads;
+  return true;
+}
+
+// Calls on descriptors that the sentry has left to us. What needs an error, meets the end of a file or is very large
+// is the sentry's.
+static bool serve_descriptor(Control* c, uint64_t number, uint64_t const* a, uint64_t* result) {
+  constexpr uint64_t sys_write = 1, sys_lseek = 8, sys_pread64 = 17;
+  if (!(c->native_calls & native_services) || !is_served(number)) return false;
+  uint32_t const descriptor = static_cast<uint32_t>(a[0]);
+  Service* s = reinterpret_cast<Service*>(areas_address + services_offset) + descriptor % max_services;
+  uint32_t const version = __atomic_load_n(&s->version, __ATOMIC_ACQUIRE);
+  Service now = *s;
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  if ((version & 1) || __atomic_load_n(&s->version, __ATOMIC_RELAXED) != version) return false;
+  if (now.descriptor != descriptor || now.served == 0) return false;
+  if (number == sys_lseek) return (now.served & serve_position) && serve_seek(s, a, result);
+  uint64_t const from = a[1], count = a[2];
+  if (count == 0 || count > most_served || from >= user_limit || count > user_limit - from) return false;
+  if (number != sys_write) return serve_read(s, now, number == sys_pread64, a, result);
+  if (!(now.served & serve_sink)) return false;
+  *result = count;
+  s->written_bytes += count;
+  ++s->writes;
+  return true;
+}
+
 // What needs no more of the sentry than what it has left here. rt_sigprocmask and set_robust_list change two words that
 // the sentry takes at the next stop. It lets them be changed here while no signal is pending, and interrupts the guest
 // when one comes. Bad arguments are the sentry's.
@@ -386,6 +448,7 @@ static bool is_patch_hint_due(Control* c, uint64_t number) {
   bool const native =
       (number == sys_futex && (c->facts.flags & native_futex)) ||
       ((c->native_calls & native_state) && (number == sys_rt_sigprocmask || number == sys_set_robust_list)) ||
+      ((c->native_calls & native_services) && is_served(number)) ||
       ((c->facts.flags & facts_valid) && (number == 24 || number == 39 || number == 102 || number == 104 ||
                                           number == 107 || number == 108 || number == 110 || number == 186));
   if (!native || ++c->native_answers < c->next_patch_hint) return false;
@@ -410,7 +473,8 @@ static bool answer_natively(Control* c, SignalContext* context) {
     }
   }
   uint64_t const a[4] = {context->rdi, context->rsi, context->rdx, context->r10};
-  return change_state(c, context->rax, a, &context->rax) || answer_from_facts(c->facts, context->rax, &context->rax);
+  return serve_descriptor(c, context->rax, a, &context->rax) || change_state(c, context->rax, a, &context->rax) ||
+         answer_from_facts(c->facts, context->rax, &context->rax);
 }
 
 // Brings along what the sentry is sure to ask for.
@@ -453,7 +517,7 @@ void serve_trampoline(Control* c) {
     }
   } else if (*rax == 24 && answer_from_facts(c->facts, 24, rax)) {
     return;
-  } else if (change_state(c, *rax, a, rax)) {
+  } else if (serve_descriptor(c, *rax, a, rax) || change_state(c, *rax, a, rax)) {
     return;
   }
   copy_hints(c, *rax, a);

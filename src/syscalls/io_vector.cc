@@ -19,6 +19,7 @@ Result<std::vector<UserSlice>> read_io_vector(Task& task, UserAddr vector, uint6
   uint64_t total = 0;
   for (auto const& e : entries) {
     if (e.length > SSIZE_MAX) return fail(Errno::Inval);
+    if (!kernel::is_user_range(UserAddr{e.address}, e.length)) return fail(Errno::Fault);
     uint64_t n = std::min(e.length, limit - total);
     total += n;
     out.push_back({UserAddr{e.address}, n});

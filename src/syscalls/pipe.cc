@@ -112,6 +112,7 @@ Result<int> sys_pidfd_getfd(Task& task, Fd pidfd, Fd target_fd, Flags<struct Pid
               theirs->permitted.subset_of(mine->permitted);
   if (&target->thread_group() != &task.thread_group() && !same && !task.capable(CAP_SYS_PTRACE))
     return fail(Errno::Perm);
+  files->stop_serving(target_fd.value);
   return install(task, TRY(files->get(target_fd.value, true)), true);
 }
 

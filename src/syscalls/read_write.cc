@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/task/descriptor_service.h"
 #include "kernel/task/task_internal.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/notify.h"
@@ -96,12 +97,13 @@ Result<void> check_span(uint64_t offset, size_t count) {
   return {};
 }
 
-Result<size_t> read_stream(Task& task, File& file, IoSink& sink, IoOptions options) {
+Result<size_t> read_stream(Task& task, Fd fd, File& file, IoSink& sink, IoOptions options) {
   if (!file.seekable()) return read_at(task, file, sink, 0, options);
   MutexLock lock(file.position_lock);
   TRY(check_span(file.position, sink.remaining()));
   size_t n = TRY(read_at(task, file, sink, file.position, options));
   file.position += n;
+  task.implementation().last_read = {fd.value, &file};
   return n;
 }
 
@@ -153,6 +155,12 @@ Result<IoOptions> options_with(File const& file, int32_t rwf, bool writing) {
   return options;
 }
 
+// Files whose calls the platform may answer by itself are offered to it when they are used much.
+Result<size_t> used(Task& task, Fd fd, File& file, File::Use use, Result<size_t> done) {
+  if (done.value_or(0) != 0 && file.is_service_due(use)) kernel::offer_descriptor_service(task, fd.value, file);
+  return done;
+}
+
 int64_t offset_of_halves(uint64_t low, uint64_t) { return static_cast<int64_t>(low); }  // 64-bit: all of it is in low
 
 }  // namespace
@@ -173,26 +181,30 @@ Result<size_t> write_file_at(Task& task, File& file, std::vector<UserSlice> from
 
 Result<size_t> sys_read(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
   auto file = TRY(readable_file(task, fd));
+  if (!kernel::is_user_range(buffer, count)) return fail(Errno::Fault);
   UserSink sink(task, UserSlice{buffer, std::min(count, max_transfer)});
-  return read_stream(task, *file, sink, options_of(*file));
+  return used(task, fd, *file, File::Use::Read, read_stream(task, fd, *file, sink, options_of(*file)));
 }
 
 Result<size_t> sys_write(Task& task, Fd fd, UserAddr buffer, uint64_t count) {
   auto file = TRY(writable_file(task, fd));
+  if (!kernel::is_user_range(buffer, count)) return fail(Errno::Fault);
   UserSource source(task, UserSlice{buffer, std::min(count, max_transfer)});
-  return write_stream(task, *file, source, options_of(*file));
+  return used(task, fd, *file, File::Use::Write, write_stream(task, *file, source, options_of(*file)));
 }
 
 Result<size_t> sys_pread64(Task& task, Fd fd, UserAddr buffer, uint64_t count, int64_t offset) {
   if (offset < 0) return fail(Errno::Inval);
   auto file = TRY(readable_file(task, fd));
+  if (!kernel::is_user_range(buffer, count)) return fail(Errno::Fault);
   UserSink sink(task, UserSlice{buffer, std::min(count, max_transfer)});
-  return read_positioned(task, *file, sink, offset, options_of(*file));
+  return used(task, fd, *file, File::Use::Read, read_positioned(task, *file, sink, offset, options_of(*file)));
 }
 
 Result<size_t> sys_pwrite64(Task& task, Fd fd, UserAddr buffer, uint64_t count, int64_t offset) {
   if (offset < 0) return fail(Errno::Inval);
   auto file = TRY(writable_file(task, fd));
+  if (!kernel::is_user_range(buffer, count)) return fail(Errno::Fault);
   UserSource source(task, UserSlice{buffer, std::min(count, max_transfer)});
   return write_positioned(task, *file, source, offset, options_of(*file));
 }
@@ -200,7 +212,7 @@ Result<size_t> sys_pwrite64(Task& task, Fd fd, UserAddr buffer, uint64_t count, 
 Result<size_t> sys_readv(Task& task, Fd fd, UserAddr vector, uint64_t count) {
   auto file = TRY(readable_file(task, fd));
   UserSink sink(task, TRY(read_io_vector(task, vector, count)));
-  return read_stream(task, *file, sink, options_of(*file));
+  return read_stream(task, fd, *file, sink, options_of(*file));
 }
 
 Result<size_t> sys_writev(Task& task, Fd fd, UserAddr vector, uint64_t count) {
@@ -215,7 +227,7 @@ Result<size_t> sys_preadv2(Task& task, Fd fd, UserAddr vector, uint64_t count, u
   auto options = TRY(options_with(*file, flags, false));
   UserSink sink(task, TRY(read_io_vector(task, vector, count)));
   int64_t offset = offset_of_halves(low, high);
-  if (offset == -1) return read_stream(task, *file, sink, options);
+  if (offset == -1) return read_stream(task, fd, *file, sink, options);
   return read_positioned(task, *file, sink, offset, options);
 }
 

@@ -33,6 +33,7 @@ Result<void> add_rights(Task& task, std::span<std::byte const> data, ControlData
   for (size_t i = 0; i < count; ++i) {
     int32_t fd;
     std::memcpy(&fd, data.data() + i * sizeof fd, sizeof fd);
+    files->stop_serving(fd);  // the receiver shares its position
     to.rights.push_back(TRY(files->get(fd, true)));
   }
   return {};

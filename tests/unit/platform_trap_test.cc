@@ -242,6 +242,9 @@ TEST_F(TrapTest, host_files_are_read_and_written) {
   EXPECT_EQ(c.host_read(fd, data_address, text.size(), 0).value(), data_size);
   EXPECT_EQ(c.host_read(fd, data_address + data_size - 10, 100, 0).value(), 100u);
   c.set_syscall_result(100);
+  auto const short_read = c.run();
+  ASSERT_TRUE(std::holds_alternative<DataMissing>(short_read));
+  EXPECT_EQ(std::get<DataMissing>(short_read).bytes, 90u);
   ASSERT_TRUE(std::holds_alternative<Syscall>(c.run()));
   EXPECT_EQ(c.host_read(-1, data_address, 10, 0).error(), Errno::BadF);
   ::close(fd);

@@ -55,7 +55,9 @@ Record record_at(std::byte const* from, size_t room) {
 class HostFile final : public File {
  public:
   HostFile(Path path, int flags, Ref<HostInode> inode, Ref<SharedFd> fd)
-      : File(std::move(path), flags), inode_(std::move(inode)), fd_(std::move(fd)) {}
+      : File(std::move(path), flags), inode_(std::move(inode)), fd_(std::move(fd)) {
+    if (inode_->host_fs().exclusive()) ask_for_service_after(kernel::reads_before_service);
+  }
 
   bool seekable() const override { return true; }
 
@@ -90,12 +92,14 @@ class HostFile final : public File {
   }
 
   Result<void> truncate(Task&, uint64_t size) override {
+    inode_->stop_serving();
     TRY(cofferdam::host::truncate_file(fd_->get(), size));
     inode_->note_truncated(size);
     return {};
   }
 
   Result<void> allocate(Task&, int mode, uint64_t offset, uint64_t length) override {
+    inode_->stop_serving();
     TRY(cofferdam::host::allocate_file(fd_->get(), mode, offset, length));
     auto s = TRY(cofferdam::host::stat_at(fd_->get(), ""));
     inode_->note_truncated(s.stx_size);
@@ -110,13 +114,20 @@ class HostFile final : public File {
   Ref<SharedFd> host_fd() override { return fd_; }
 
   Result<MapTarget> map(Task&, MapRequest const& request) override {
-    if (request.shared && writable()) inode_->note_mapped_writable();
+    if (request.shared && writable() && !request.never_written) inode_->note_mapped_writable();
     MapTarget target;
     target.fd = fd_;
     target.offset = request.offset;
     target.keep_file = Ref<File>(this);
     return target;
   }
+
+  std::optional<kernel::FileService> service(Task& task) override {
+    auto const now = attributes();
+    if (!now) return std::nullopt;
+    return kernel::service_of_file(task, *this, now->size);
+  }
+  kernel::Inode* data_inode() const override { return inode_.get(); }
 
  private:
   // Up to the end of the file or of the window; 0: not to be done this way.

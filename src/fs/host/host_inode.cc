@@ -334,6 +334,7 @@ void HostInode::note_mapped_writable() {
 Result<void> HostInode::set_attributes(AttributeChange const& change, Task&) {
   if (change.size) {
     auto fd = TRY(data_fd(true));
+    stop_serving();
     TRY(cofferdam::host::truncate_file(fd->get(), *change.size));
     note_truncated(*change.size);
   }

@@ -37,6 +37,7 @@ Result<void> OverlayInode::copy_data(Inode& from, Inode& to, uint64_t size) {
 void OverlayInode::publish_upper(Ref<Inode> made) {
   upper_ref_ = std::move(made);
   upper_.store(upper_ref_.get(), std::memory_order_release);
+  stop_serving();  // reads of the lower file
   if (!lowers_.empty() && !S_ISDIR(type_)) fs_.note_living(upper_ref_.get(), *this);
 }
 

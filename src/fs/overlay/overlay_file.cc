@@ -53,7 +53,9 @@ class OverlayDirectory final : public File {
 class LowerFile final : public File {
  public:
   LowerFile(Path path, int flags, Ref<OverlayInode> inode, Ref<File> lower)
-      : File(std::move(path), flags), inode_(std::move(inode)), lower_(std::move(lower)) {}
+      : File(std::move(path), flags), inode_(std::move(inode)), lower_(std::move(lower)) {
+    ask_for_service_after(kernel::reads_before_service);
+  }
   bool seekable() const override { return true; }
   Result<size_t> read(Task& task, IoSink& sink, uint64_t offset, IoOptions options) override {
     return TRY(current(task))->read(task, sink, offset, options);
@@ -72,6 +74,14 @@ class LowerFile final : public File {
     auto target = TRY(TRY(current(task))->map(task, request));
     target.keep_file = Ref<File>(this);
     return target;
+  }
+  std::optional<kernel::FileService> service(Task& task) override {
+    auto const file = current(task);
+    return file ? (*file)->service(task) : std::nullopt;
+  }
+  kernel::Inode* data_inode() const override {
+    File const* upper = upper_.load(std::memory_order_acquire);
+    return upper != nullptr ? upper->data_inode() : lower_->data_inode();
   }
   Ref<host::SharedFd> host_fd() override {
     File* upper = upper_.load(std::memory_order_acquire);

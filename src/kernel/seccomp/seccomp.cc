@@ -109,6 +109,7 @@ void put_filter(Task& task, Ref<Filter> filter) {
   own.seccomp_filter.store(filter.get(), std::memory_order_release);
   own.seccomp_chain = std::move(filter);
   own.seccomp_mode.store(Mode::Filter, std::memory_order_release);
+  if (auto files = task.files()) files->stop_serving();
   task.notify_work(work::credentials);  // what is answered without us may have to come to us now
 }
 
@@ -162,6 +163,7 @@ Result<void> enter_strict_mode(Task& task) {
   Mode const now = own.seccomp_mode.load();
   if (now == Mode::Filter) return fail(Errno::Inval);
   own.seccomp_mode.store(Mode::Strict, std::memory_order_release);
+  task.files()->stop_serving();
   task.notify_work(work::credentials);
   return {};
 }

@@ -53,7 +53,20 @@ struct NewContext {
   Ref<MemoryManager> mm;
 };
 
+// What the platform answers of the parent's descriptors: with a second user of the descriptions, or of the address
+// space, it knows too little.
+void stop_serving_for_clone(Task& parent, uint64_t flags) {
+  if (!parent.implementation().is_served) return;
+  bool const other_meaning = (flags & CLONE_VM) && !(flags & CLONE_FILES);
+  auto files = parent.files();
+  if (other_meaning)
+    files->stop_serving();
+  else
+    files->stop_serving_positions();
+}
+
 Result<NewContext> clone_context(Task& parent, uint64_t flags) {
+  stop_serving_for_clone(parent, flags);
   auto mm = parent.mm();
   if (flags & CLONE_VM) {
     auto context = TRY(parent.context().clone_thread(flags & CLONE_VFORK));

@@ -7,6 +7,7 @@
 #include "kernel/mm/program_loader.h"
 #include "kernel/signal/delivery.h"
 #include "kernel/task/clone.h"
+#include "kernel/task/descriptor_service.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_access.h"
@@ -68,6 +69,9 @@ void note_exec(Task& task) {
 void close_on_exec_files(Task& task) {
   task.unshare_files();
   auto files = task.files();
+  task.implementation().io.add(served_counts(task));
+  files->stop_serving();
+  task.implementation().is_served = false;
   for (auto& file : files->take_close_on_exec()) (void)close_descriptor(task, *files, *file);
 }
 

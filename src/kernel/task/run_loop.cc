@@ -32,15 +32,17 @@ void refresh_facts(Task& task) {
   auto const* filter = own.seccomp_filter.load(std::memory_order_acquire);
   bool const strict = own.seccomp_mode.load(std::memory_order_acquire) == seccomp::Mode::Strict;
   bool const traced = task.kernel().options().strace;
-  task.context().set_facts({.pid = task.tgid(),
-                            .tid = task.tid(),
-                            .ppid = task.thread_group().parent_tgid(),
-                            .uid = credentials->uid,
-                            .euid = credentials->euid,
-                            .gid = credentials->gid,
-                            .egid = credentials->egid,
-                            .answer_natively = trivial_calls_pass(own) && !traced,
-                            .futex_natively = !strict && !traced && (!filter || filter->always_allows(SYS_futex))});
+  task.context().set_facts(
+      {.pid = task.tgid(),
+       .tid = task.tid(),
+       .ppid = task.thread_group().parent_tgid(),
+       .uid = credentials->uid,
+       .euid = credentials->euid,
+       .gid = credentials->gid,
+       .egid = credentials->egid,
+       .answer_natively = trivial_calls_pass(own) && !traced,
+       .services = own.seccomp_mode.load(std::memory_order_acquire) == seccomp::Mode::Disabled && !traced,
+       .futex_natively = !strict && !traced && (!filter || filter->always_allows(SYS_futex))});
 }
 
 // Sleeps while its group is stopped; a kill ends the stop.
@@ -136,6 +138,7 @@ void handle(Task& task, platform::Syscall const& call) {
   auto& own = task.implementation();
   if (own.seccomp_mode.load(std::memory_order_relaxed) != seccomp::Mode::Disabled) [[unlikely]]
     if (!seccomp::admit(task, call)) return;
+  own.last_read = {};
   bool trace = task.kernel().options().strace;
   std::string text = trace ? task.kernel().dispatcher().describe(task, call) : std::string();
   if (is_hosts_futex(task, call)) {
@@ -204,6 +207,15 @@ void handle(Task& task, platform::MemoryCallFailed const& failed) {
   task.context().set_syscall_result(static_cast<uint64_t>(-static_cast<int64_t>(failed.error)));
 }
 
+// read(2) moved the position by bytes that the guest did not get.
+void handle(Task& task, platform::DataMissing const& missing) {
+  auto const& last = task.implementation().last_read;
+  auto const file = last.file != nullptr ? TaskAccess::own_files(task).get(last.fd) : fail(Errno::BadF);
+  if (!file || file->get() != last.file) return;
+  MutexLock lock((*file)->position_lock);
+  (*file)->position -= std::min((*file)->position, missing.bytes);
+}
+
 // What the guest changed of its state without a call to us, and what it may change until the next stop. With a signal
 // pending it may not: a change could have to deliver it.
 void take_native_state(Task& task) {
@@ -235,9 +247,13 @@ void run(Task& task) {
       continue;
     }
     give_native_state(task);
+    if (own.is_served) [[unlikely]]
+      TaskAccess::own_files(task).give_positions();
     platform::Stop stop = task.context().run();
     in_guest.store(false, std::memory_order_relaxed);
     take_native_state(task);
+    if (own.is_served) [[unlikely]]
+      TaskAccess::own_files(task).take_served();
     std::visit([&](auto const& s) { handle(task, s); }, stop);
   }
   exit_task(task);

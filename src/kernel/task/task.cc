@@ -81,6 +81,7 @@ Result<Ref<File>> Task::file(int fd, bool allow_path) const NO_THREAD_SAFETY_ANA
 void Task::unshare_files() {
   Ref<FdTable> table = files();
   if (table->ref_count() <= 2) return;  // this reference and the task's own
+  table->stop_serving();                // other threads of the address space go on with the old one
   table = table->clone();
   MutexLock lock(implementation_->shared_mutex);
   std::swap(implementation_->files, table);

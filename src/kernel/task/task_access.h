@@ -20,6 +20,8 @@ struct TaskAccess {
     }
     return t.blocked_signals();
   }
+  // Without a lock: the task's own thread alone changes which it is.
+  static FdTable& own_files(Task& t) NO_THREAD_SAFETY_ANALYSIS { return *t.implementation().files; }
   static void set_tid(Task& t, int32_t tid) { t.tid_.store(tid, std::memory_order_relaxed); }
   // What the thread has used on the host, from any thread; zero once it has exited.
   static platform::AddressSpace::Usage usage(Task& t) {

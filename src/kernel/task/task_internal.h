@@ -38,6 +38,10 @@ struct IoCounts {
   std::atomic<uint64_t> read_bytes{0}, written_bytes{0}, reads{0}, writes{0};
   void add_read(size_t bytes) { add(read_bytes, bytes), add(reads, 1); }
   void add_write(size_t bytes) { add(written_bytes, bytes), add(writes, 1); }
+  void add(platform::DescriptorServices::Counts const& served) {
+    add(read_bytes, served.read_bytes), add(reads, served.reads);
+    add(written_bytes, served.written_bytes), add(writes, served.writes);
+  }
 
  private:
   static void add(std::atomic<uint64_t>& count, uint64_t n) {
@@ -73,6 +77,11 @@ struct Task::Implementation {
   int parent_death_signal = 0;  // prctl PR_SET_PDEATHSIG [lock]
   uint64_t timer_slack_ns = 50'000;
   std::optional<InterruptedCall> interrupted;
+  struct {
+    int fd = -1;
+    File const* file = nullptr;
+  } last_read;                      // whose position the last call, a read, has moved; the pointer is only compared
+  bool is_served = false;           // the platform answers calls on its descriptors (descriptor_service.h)
   bool registers_replaced = false;  // by execve or sigreturn: the run loop sets no result for this call
   struct VforkDone : RefCounted {
     std::atomic<bool> done{false};

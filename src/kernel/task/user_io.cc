@@ -31,7 +31,7 @@ Result<size_t> UserSink::put(std::span<std::byte const> from) {
     advance(current_, rest_, index_, 0);
     size_t n = std::min<uint64_t>(current_.length, from.size() - done);
     if (n == 0) break;
-    auto r = task_.context().copy_out(current_.address.value, from.subspan(done, n));
+    auto r = task_.context().copy_out_data(current_.address.value, from.subspan(done, n));
     if (!r) {
       size_t part = task_.context().copy_out_partial(current_.address.value, from.subspan(done, n));
       advance(current_, rest_, index_, part);

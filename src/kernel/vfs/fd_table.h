@@ -10,6 +10,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "kernel/vfs/file.h"
+#include "platform/platform.h"
 
 namespace cofferdam::kernel {
 
@@ -33,14 +34,32 @@ class FdTable : public RefCounted {
   std::vector<int> descriptors() const;         // open numbers, ascending
   size_t capacity() const;                      // FDSize of /proc/PID/status
 
+  // Descriptors that the platform answers calls on by itself, in one address space (kernel/task/descriptor_service.h).
+  // False: the number is not that file's any more, or another address space is served.
+  bool start_serving(int fd, File const&, Ref<platform::DescriptorServices> const&, platform::PreparedService const&);
+  void stop_serving();
+  void stop_serving(int fd);
+  void stop_serving_positions();  // but go on with the rest
+  // By the only thread that uses the table: what the platform has read and where it stands, and where it shall stand.
+  void take_served();
+  void give_positions();
+
  private:
   struct Slot {
+    Slot() = default;
+    Slot(Ref<File> f, bool c) : file(std::move(f)), close_on_exec(c) {}
     Ref<File> file;
     bool close_on_exec = false;
+    bool served = false, positioned = false;
+    uint64_t known_position = 0;
   };
+  Ref<File> replace(size_t at, Slot with) REQUIRES(mutex_);
+  void stop_slot(size_t at) REQUIRES(mutex_);
   mutable SharedMutex mutex_;
   std::vector<Slot> slots_ GUARDED_BY(mutex_);
   int lowest_free_ GUARDED_BY(mutex_) = 0;  // no free number is below it
+  Ref<platform::DescriptorServices> services_ GUARDED_BY(mutex_);
+  std::vector<int> positioned_ GUARDED_BY(mutex_);
 };
 
 }  // namespace cofferdam::kernel

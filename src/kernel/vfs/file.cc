@@ -1,5 +1,6 @@
 #include "kernel/vfs/file.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernel/vfs/dentry.h"
@@ -8,6 +9,25 @@
 #include "kernel/vfs/mount.h"
 
 namespace cofferdam::kernel {
+
+void File::note_service(Ref<platform::DescriptorServices> const& services) {
+  for (Inode* of : {inode(), data_inode()})
+    if (of != nullptr) of->note_service(services);
+}
+std::optional<FileService> service_of_file(Task& task, File& file, uint64_t size) {
+  constexpr uint64_t least = 1, most = 512 << 20;
+  if (size < least || size > most) return std::nullopt;
+  auto target =
+      file.map(task, {.offset = 0, .length = size, .protection = PROT_READ, .shared = true, .never_written = true});
+  if (!target || !target->fd) return std::nullopt;
+  return FileService{.what = {.size = size}, .target = std::move(*target)};
+}
+
+bool File::service_holds() const {
+  auto const holds = [](Inode const* of) { return of == nullptr || of->is_served(); };
+  return holds(inode()) && holds(data_inode());
+}
+
 namespace {
 
 constexpr int settable_flags = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;

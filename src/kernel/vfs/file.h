@@ -20,6 +20,7 @@
 #include "kernel/vfs/attributes.h"
 #include "kernel/vfs/path.h"
 #include "kernel/wait_queue.h"
+#include "platform/platform.h"
 
 namespace cofferdam::kernel {
 
@@ -48,6 +49,14 @@ struct MapRequest {
   uint64_t offset, length;
   int protection;
   bool shared;
+  bool never_written = false;  // a shared mapping that nobody can make writable
+};
+
+// What the platform may answer by itself of the calls on a description. `target`: of `what.file`, which is filled in
+// from it.
+struct FileService {
+  platform::DescriptorService what;
+  std::optional<MapTarget> target;
 };
 
 struct IoOptions {
@@ -62,6 +71,11 @@ class FileObserver : public RefCounted {
  public:
   virtual void on_last_reference() = 0;
 };
+
+// A mapping of a file takes longer to make than a few reads.
+inline constexpr uint8_t reads_before_service = 16;
+// Reads of a regular file's `size` bytes, by File::map. nullopt: too small or too large, or it cannot be mapped.
+std::optional<FileService> service_of_file(Task&, File&, uint64_t size);
 
 class File : public RefCounted {
  public:
@@ -119,6 +133,23 @@ class File : public RefCounted {
   // The host descriptor behind plain file data (directfs, tmpfs), for sendfile, splice and mappings; null otherwise.
   virtual Ref<host::SharedFd> host_fd() { return {}; }
 
+  // Counts a use, and tells whether it is time to ask for service().
+  enum class Use : uint8_t { Read, Write };
+  bool is_service_due(Use use) {
+    if (service_after_ == 0 || (use == Use::Write && !service_of_writes_)) return false;
+    uint8_t const uses = static_cast<uint8_t>(uses_.load(std::memory_order_relaxed) + 1);
+    uses_.store(uses < service_after_ ? uses : 0, std::memory_order_relaxed);
+    return uses >= service_after_;
+  }
+  virtual std::optional<FileService> service(Task&) { return std::nullopt; }
+  // Before it is served: whoever changes the file so that what is served would be wrong calls Inode::stop_serving.
+  void note_service(Ref<platform::DescriptorServices> const&);
+  bool service_holds() const;  // nobody has since note_service
+  // Whose data is read: of a file that is opened through an overlay that of the layer.
+  virtual Inode* data_inode() const { return inode(); }
+  // What the platform has served since was read now.
+  virtual void note_served_reads() {}
+
   // The position shared by all descriptors of this description; held over a whole read or write (f_pos_lock of Linux).
   Mutex position_lock;
   uint64_t position GUARDED_BY(position_lock) = 0;
@@ -136,6 +167,9 @@ class File : public RefCounted {
   void remove_observer(FileObserver const&);
 
  protected:
+  // service() is worth a question after so many uses, and again after so many more.
+  void ask_for_service_after(uint8_t reads) { service_after_ = reads; }
+  void ask_for_service_of_writes() { service_of_writes_ = true; }
   void last_ref_dropped() override;
 
  private:
@@ -146,6 +180,9 @@ class File : public RefCounted {
   enum class Hold : uint8_t { None, Writer, Executable };
   Hold hold_ = Hold::None;  // on the inode's write count; given back with the file
   bool noticed_ = false;    // watches were told of the open, and are told of the end
+  uint8_t service_after_ = 0;
+  bool service_of_writes_ = false;
+  std::atomic<uint8_t> uses_{0};
 };
 
 // What open(2) with O_PATH gives: a place, and nothing that can be done with its contents.

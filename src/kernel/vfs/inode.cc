@@ -2,6 +2,8 @@
 
 #include <linux/capability.h>
 
+#include <algorithm>
+
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/locks.h"
 #include "kernel/vfs/path.h"
@@ -35,6 +37,30 @@ Inode::~Inode() {
 }
 
 SharedMutex& Inode::directory_lock() { return made_once(directory_lock_); }
+
+void Inode::note_service(Ref<platform::DescriptorServices> const& services) {
+  file_system().note_service(services);
+  served_.store(true, std::memory_order_seq_cst);
+}
+
+// All that is served of the file system: it happens seldom, and what is read much is soon served again.
+void Inode::stop_serving() {
+  if (served_.load(std::memory_order_relaxed) && served_.exchange(false)) file_system().stop_serving();
+}
+
+void FileSystem::note_service(Ref<platform::DescriptorServices> const& services) {
+  services_.with([&](auto& all) {
+    std::erase_if(all, [](auto const& s) { return s->ref_count() == 1; });  // its process is gone
+    if (std::ranges::find(all, services) == all.end()) all.push_back(services);
+  });
+}
+
+void FileSystem::stop_serving() {
+  services_.with([](auto& all) {
+    for (auto const& services : all) services->stop_all();
+    all.clear();
+  });
+}
 
 Ref<OutsideLocks> Inode::outside_locks() { return {}; }
 

@@ -23,6 +23,7 @@
 #include "base/result.h"
 #include "kernel/cred/credentials.h"
 #include "kernel/vfs/attributes.h"
+#include "platform/platform.h"
 
 namespace cofferdam::kernel {
 
@@ -165,6 +166,12 @@ class Inode : public RefCounted {
   bool linkable() const { return linkable_.load(std::memory_order_relaxed); }
   void set_linkable() { linkable_.store(true, std::memory_order_relaxed); }
 
+  // The platform answers reads of it (File::service). Whoever makes the file shorter, or puts other data in its place,
+  // stops that first.
+  void note_service(Ref<platform::DescriptorServices> const&);
+  void stop_serving();
+  bool is_served() const { return served_.load(std::memory_order_seq_cst); }
+
   // Writers against executions (ETXTBSY): as i_writecount of Linux.
   bool acquire_write();
   void release_write() { write_count_.fetch_sub(1, std::memory_order_relaxed); }
@@ -186,7 +193,7 @@ class Inode : public RefCounted {
   std::atomic<SharedMutex*> directory_lock_{nullptr};
   std::atomic<uint32_t> mode_hint_{0};
   std::atomic<int32_t> write_count_{0};
-  std::atomic<bool> removed_{false}, linkable_{false};
+  std::atomic<bool> removed_{false}, linkable_{false}, served_{false};
   std::atomic<uint8_t> attachments_made_{0};
 };
 
@@ -206,13 +213,20 @@ class FileSystem : public RefCounted {
 
   // Who is to be told of what happens here (notify.h); null where nobody watches.
   Notifications* notifications() const { return notifications_.load(std::memory_order_relaxed); }
-  void set_notifications(Notifications* n) { notifications_.store(n, std::memory_order_relaxed); }
+  void set_notifications(Notifications* n) {
+    notifications_.store(n, std::memory_order_seq_cst);
+    if (n != nullptr) stop_serving();  // who watches wants to hear of every read
+  }
+  // Those who serve files of it.
+  void note_service(Ref<platform::DescriptorServices> const&);
+  void stop_serving();
   // For Mount: it shows this file system; it does so no longer.
   void mounted() { mounts_.fetch_add(1, std::memory_order_relaxed); }
   void unmounted();
 
  private:
   std::atomic<Notifications*> notifications_{nullptr};
+  Guarded<std::vector<Ref<platform::DescriptorServices>>> services_;
   std::atomic<uint32_t> mounts_{0};
 };
 

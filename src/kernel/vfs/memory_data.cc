@@ -11,6 +11,7 @@
 
 #include "host/files.h"
 #include "host/memfd.h"
+#include "kernel/vfs/inode.h"
 
 namespace cofferdam::kernel {
 namespace {
@@ -166,6 +167,7 @@ Result<void> MemoryData::copy_to(int fd, uint64_t target) {
 }
 
 void MemoryData::drop_storage() {
+  if (owner_ != nullptr) owner_->stop_serving();
   window_ = nullptr;
   own_ = nullptr;
   mapped_ = nullptr;
@@ -289,6 +291,17 @@ Result<uint64_t> MemoryData::seek(uint64_t offset, bool data) {
   return std::max(*found - base(), offset);
 }
 
+// Where the bytes stand now: the owner hears when they move.
+Result<MapTarget> MemoryData::map_for_reading(uint64_t begin, uint64_t end) {
+  if (room() < end) return fail(Errno::NoMem);
+  MapTarget target;
+  target.fd = host_file();
+  target.offset = base() + begin;
+  target.backing = make_ref<Hold>(window_, own_);
+  target.may_write = false;
+  return target;
+}
+
 Result<MapTarget> MemoryData::map(MapRequest const& request, bool file_writable) {
   WriteLock lock(lock_);
   uint64_t end;
@@ -296,12 +309,13 @@ Result<MapTarget> MemoryData::map(MapRequest const& request, bool file_writable)
   uint32_t sealed = seals();
   bool no_writes = (sealed & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0;
   if (request.shared && (request.protection & 2) && no_writes) return fail(Errno::Perm);
+  if (request.never_written) return map_for_reading(request.offset, end);
   if (!own_ && !is_mapped() && !move_to_own_file()) {
     uint64_t wanted = std::max({mapped_window, window_for(end), window_for(size())});
     if (room() < wanted) TRY(move_window(wanted));
   }
   if (room() < end) return fail(Errno::NoMem);
-  bool writes = request.shared && file_writable && !no_writes;
+  bool writes = request.shared && file_writable && !no_writes && !request.never_written;
   Ref<Hold>& hold = writes ? mapped_writable_ : mapped_;
   if (!hold) hold = make_ref<Hold>(window_, own_);
   // Pages that a mapping may touch are charged when it is made: its faults do not come here.

@@ -42,6 +42,9 @@ class MemoryData {
   MemoryData(MemoryFile&, Ref<PageBudget> budget, uint32_t seals);
   ~MemoryData();
 
+  // The inode whose data it is: to be told when reads by a mapping that is never written would be wrong.
+  void set_owner(Inode& owner) { owner_ = &owner; }
+
   uint64_t size() const { return size_.load(std::memory_order_acquire); }
   uint64_t allocated_pages() const;
   Result<size_t> read(IoSink&, uint64_t offset);
@@ -62,6 +65,7 @@ class MemoryData {
     Ref<MemoryExtent> window;
     Ref<host::SharedFd> own;
   };
+  Result<MapTarget> map_for_reading(uint64_t begin, uint64_t end) REQUIRES(lock_);
   Result<void> grow_window(uint64_t to) REQUIRES(lock_);
   Result<void> move_window(uint64_t length) REQUIRES(lock_);
   Result<void> move_to_own_file() REQUIRES(lock_);
@@ -81,6 +85,7 @@ class MemoryData {
   void punch(uint64_t begin, uint64_t end) REQUIRES(lock_);
 
   MemoryFile& memory_;
+  Inode* owner_ = nullptr;
   Ref<PageBudget> budget_;
   mutable SharedMutex lock_;
   std::atomic<uint64_t> size_{0};

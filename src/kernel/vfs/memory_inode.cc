@@ -30,7 +30,9 @@ bool earlier_or_same(timespec const& a, timespec const& b) {
 class MemoryFileHandle final : public File {
  public:
   MemoryFileHandle(Path path, int flags, Ref<MemoryInode> inode)
-      : File(std::move(path), flags), inode_(std::move(inode)) {}
+      : File(std::move(path), flags), inode_(std::move(inode)) {
+    ask_for_service_after(reads_before_service);
+  }
 
   bool seekable() const override { return true; }
 
@@ -55,12 +57,14 @@ class MemoryFileHandle final : public File {
   }
 
   Result<void> truncate(Task&, uint64_t size) override {
+    inode_->stop_serving();
     TRY(inode_->data()->truncate(size));
     inode_->note_modified();
     return {};
   }
 
   Result<void> allocate(Task&, int mode, uint64_t offset, uint64_t length) override {
+    inode_->stop_serving();
     TRY(inode_->data()->allocate(mode, offset, length));
     inode_->note_modified();
     return {};
@@ -73,6 +77,17 @@ class MemoryFileHandle final : public File {
     target.keep_file = Ref<File>(this);
     target.may_exec = !path().mount->noexec();
     return target;
+  }
+
+  // Without holes: reading one by a mapping would fill it.
+  std::optional<FileService> service(Task& task) override {
+    uint64_t const size = inode_->data()->size();
+    if (inode_->data()->allocated_pages() < (size + 4095) / 4096) return std::nullopt;
+    return service_of_file(task, *this, size);
+  }
+  Inode* data_inode() const override { return inode_.get(); }
+  void note_served_reads() override {
+    if (!(flags() & O_NOATIME)) inode_->note_accessed();
   }
 
   Result<uint64_t> seals() override { return inode_->data()->seals(); }
@@ -125,6 +140,7 @@ Result<Attributes> MemoryInode::attributes() {
 Result<void> MemoryInode::set_attributes(AttributeChange const& change, Task&) {
   if (change.size) {
     if (!data_) return fail(Errno::Inval);
+    stop_serving();
     TRY(data_->truncate(*change.size));
   }
   MutexLock lock(mutex_);

@@ -32,7 +32,10 @@ class MemoryInode : public Inode {
   Result<std::vector<std::string>> list_xattr() override;
 
   // Before anybody knows the inode.
-  void set_data(std::unique_ptr<MemoryData> data) { data_ = std::move(data); }
+  void set_data(std::unique_ptr<MemoryData> data) {
+    data_ = std::move(data);
+    data_->set_owner(*this);
+  }
   void set_link_text(std::string text);
 
   MemoryData* data() const { return data_.get(); }

@@ -257,11 +257,21 @@ Stop TrapContext::died() {
   return Died{process().dead() ? process().death_signal() : SIGKILL};
 }
 
-// A queued copy_out met memory that the guest cannot write: the call's result says so. A queued memory call that the
-// host refused: the kernel has to know.
+// Guest memory that was to be written is not there: the call's result says so.
+std::optional<Stop> TrapContext::settle_fault(uint64_t missing) {
+  if (!in_syscall_) return std::nullopt;
+  uint64_t const landed =
+      missing != 0 && last_result_ > missing && last_result_ <= INT64_MAX ? last_result_ - missing : 0;
+  set_result(landed != 0 ? landed : static_cast<uint64_t>(-EFAULT));
+  if (missing == 0) return std::nullopt;
+  return DataMissing{missing};
+}
+
+// A queued copy_out met memory that the guest cannot write. A queued memory call that the host refused: the kernel has
+// to know.
 std::optional<Stop> TrapContext::settle_failed_ops() {
   for (size_t i = 0; i < queued_count_; ++i) {
-    auto const& [op, shortens_result, is_mapping] = queued_[i];
+    auto const& [op, is_data, is_mapping] = queued_[i];
     uint64_t const result = result_of(i);
     if (op.kind == stub::op_call_self || op.kind == stub::op_call_notify) {
       if (result < -4095ull) continue;
@@ -271,23 +281,25 @@ std::optional<Stop> TrapContext::settle_failed_ops() {
       return MemoryCallFailed{op.a[0], op.a[1], error, is_mapping};
     }
     if (result == 0 || op.a[1] == 0) continue;
-    if (!in_syscall_) return std::nullopt;
-    bool const some = shortens_result && result < op.a[1];
-    set_result(some ? op.a[1] - result : static_cast<uint64_t>(-EFAULT));
-    return std::nullopt;
+    uint64_t missing = is_data ? std::min(result, op.a[1]) : 0;
+    for (size_t later = i + 1; later < queued_count_; ++later)
+      if (queued_[later].is_data) missing += queued_[later].op.a[1];
+    return settle_fault(missing);
   }
-  if (in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
-  return std::nullopt;
+  return settle_fault(0);
 }
 
 Stop TrapContext::run() {
   for (;;) {
     if (dead_) return died();
-    if (queue_fault_ && in_syscall_) set_result(static_cast<uint64_t>(-EFAULT));
-    queue_fault_ = false;
+    uint64_t const missing = std::exchange(data_missing_, 0);
+    if (std::exchange(queue_fault_, false)) [[unlikely]]
+      if (auto const stop = settle_fault(missing)) return *stop;
     // An interrupt that a trampoline has noted is by now either delivered or noted in interrupt_, too.
     if (area_->control().interrupted != 0) area_->control().interrupted = 0;
     pace_.adopt();
+    if (auto* services = process().services(); services != nullptr && services->has_discarded()) [[unlikely]]
+      unmap_served_files(*services);
     running_.store(true, std::memory_order_seq_cst);
     if (process().held()) [[unlikely]] {
       running_.store(false, std::memory_order_seq_cst);
@@ -402,7 +414,9 @@ void TrapContext::set_native_state(NativeState const& state, bool may_change) {
     area_->shared_word(&stub::Control::robust_list).store(state.robust_list, std::memory_order_relaxed);
   }
   bool const may_discard = answers_natively_ && !process().discarding_is_restricted.load(std::memory_order_relaxed);
-  uint32_t const calls = (may_change ? stub::native_state : 0u) | (may_discard ? stub::native_discard : 0u);
+  bool const serves = serves_ && process().services() != nullptr;
+  uint32_t const calls = (may_change ? stub::native_state : 0u) | (may_discard ? stub::native_discard : 0u) |
+                         (serves ? stub::native_services : 0u);
   if (calls != native_calls_) c.native_calls = native_calls_ = calls;
 }
 
@@ -439,6 +453,7 @@ void TrapContext::set_facts(Facts const& facts) {
   f.gid = facts.gid;
   f.egid = facts.egid;
   answers_natively_ = facts.answer_natively;
+  serves_ = facts.answer_natively && facts.services;
   // Futexes are the host's in any case (nobody else could wait on guest memory), but a filter may want to see them
   // first.
   f.flags = (facts.answer_natively ? stub::facts_valid : 0u) | (facts.futex_natively ? stub::native_futex : 0u);

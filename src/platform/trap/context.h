@@ -29,6 +29,7 @@ class TrapContext final : public Context {
 
   Result<void> copy_in(uint64_t address, std::span<std::byte> to) override;
   Result<void> copy_out(uint64_t address, std::span<std::byte const> from) override;
+  Result<void> copy_out_data(uint64_t address, std::span<std::byte const> from) override;
   Result<std::string> copy_in_string(uint64_t address, size_t max) override;
   Result<void> zero_out(uint64_t address, uint64_t length) override;
   size_t copy_in_partial(uint64_t address, std::span<std::byte> to) override;
@@ -63,6 +64,8 @@ class TrapContext final : public Context {
   std::optional<NativeState> current_native_state() override;
   void clear_at_end(uint64_t address) override { clear_at_end_ = address; }
   void serve_futex_natively_once() override;
+  Ref<DescriptorServices> make_descriptor_services() override;
+  std::optional<PreparedService> prepare_service(DescriptorService const&) override;
 
   // For the zygote: waits for the first event of a thread that was started by other means. False if it died.
   bool wait_until_ready();
@@ -85,8 +88,8 @@ class TrapContext final : public Context {
   // --- hand-off (context.cc)
   // An operation for the next hand-over.
   struct QueuedOp {
-    stub::Op op;                   // of copies and memory calls a0 is the address, a1 the length
-    bool shortens_result = false;  // a fault in its midst makes the result the count of bytes copied
+    stub::Op op;           // of copies and memory calls a0 is the address, a1 the length
+    bool is_data = false;  // bytes that the call's result counts
     bool is_mapping = false;
   };
   QueuedOp& add_op(uint32_t kind, uint32_t number, std::array<uint64_t, 6> const& arguments);
@@ -103,6 +106,7 @@ class TrapContext final : public Context {
   std::optional<Stop> decode();
   Stop died();
   std::optional<Stop> settle_failed_ops();
+  std::optional<Stop> settle_fault(uint64_t missing);
   bool await_queued();
   bool withdraw_queued();  // whether any of them was approved
   bool has_turn_back();    // the stub waits, or is dead
@@ -115,6 +119,7 @@ class TrapContext final : public Context {
   Result<void> run_queue();
   enum class When { AtOnce, MayQueue };
   Result<void> memory_call(uint32_t number, std::array<uint64_t, 6> const& arguments, bool self_checked, When);
+  Result<void> queue_copy_out(uint64_t address, std::span<std::byte const> from, bool is_data);
   std::optional<uint64_t> approved_call(uint32_t number, std::array<uint64_t, 6> const& arguments);
   bool settle_queue();
   std::span<std::byte const> hinted(uint64_t address);
@@ -122,6 +127,10 @@ class TrapContext final : public Context {
   void forget_code(uint64_t address, uint64_t length);
   size_t read_guest(uint64_t address, std::byte* to, size_t n);
   size_t write_guest(uint64_t address, std::byte const* from, size_t n);
+
+  // --- descriptors that are served (context_services.cc)
+  std::optional<StubServices::Range> map_served_file(StubServices&, FileMapping const& file, uint64_t size);
+  void unmap_served_files(StubServices&);
 
   // --- patched call sites (context_patch.cc)
   // At a stop behind a syscall instruction. `at_once`: without counting its calls.
@@ -165,7 +174,10 @@ class TrapContext final : public Context {
   std::vector<std::unique_ptr<Approver::Request>> queued_requests_;  // of the queued operations that ask for approval
   uint32_t queued_count_ = 0;                                        // operations of the last hand-over
   size_t queue_bytes_ = 0;
-  bool queue_fault_ = false;  // a queued copy_out failed: the pending call's result is EFAULT
+  // A queued copy_out failed, before the guest was to run; so many bytes of data did not land then.
+  bool queue_fault_ = false;
+  uint64_t data_missing_ = 0;
+  uint64_t last_result_ = 0;  // of the pending call
   // Of approved file mappings: the numbers stay taken until this thread's next approval.
   std::vector<host::OwnedFd> mapped_fds_, queued_fds_;
   Pace pace_;
@@ -175,7 +187,7 @@ class TrapContext final : public Context {
   uint64_t clear_at_end_ = 0;
   NativeState native_state_{};  // as last written to the area
   uint32_t native_calls_ = 0;   // as last written to the area
-  bool native_changed_ = false, answers_natively_ = false;
+  bool native_changed_ = false, answers_natively_ = false, serves_ = false;
   // CPU time of the host thread for guest threads before this one: known, and at most that much more.
   std::chrono::nanoseconds earlier_time_{}, unread_time_{};
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -77,12 +77,14 @@ Result<void> TrapContext::flush() {
   bool fault = false;
   uint32_t const count = std::exchange(op_count_, 0);
   queue_bytes_ = 0;
-  for (uint32_t i = 0; i < count && !fault; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     auto const& copy = queued_[i].op;
     auto const bytes = copy.kind == stub::op_copy_along
                            ? std::as_bytes(std::span(copy.a).subspan(2))
                            : std::span<std::byte const>(area_->bounce().subspan(copy.a[2]));
-    fault = write_guest(copy.a[0], bytes.data(), copy.a[1]) != copy.a[1];
+    size_t const done = fault ? 0 : write_guest(copy.a[0], bytes.data(), copy.a[1]);
+    fault |= done != copy.a[1];
+    if (queued_[i].is_data) data_missing_ += copy.a[1] - done;
   }
   if (dead_) return fail(Errno::Srch);
   if (fault) return fail(Errno::Fault);
@@ -163,6 +165,14 @@ Result<void> TrapContext::copy_in(uint64_t address, std::span<std::byte> to) {
 }
 
 Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> from) {
+  return queue_copy_out(address, from, false);
+}
+
+Result<void> TrapContext::copy_out_data(uint64_t address, std::span<std::byte const> from) {
+  return queue_copy_out(address, from, true);
+}
+
+Result<void> TrapContext::queue_copy_out(uint64_t address, std::span<std::byte const> from, bool is_data) {
   if (from.empty()) return {};
   if (!is_guest_range(address, from.size())) return fail(Errno::Fault);
   hints_valid_ = false;
@@ -174,14 +184,15 @@ Result<void> TrapContext::copy_out(uint64_t address, std::span<std::byte const> 
     if (!settle_queue()) return fail(Errno::Srch);
   }
   if (from.size() <= stub::max_along) {
-    auto& op = add_op(stub::op_copy_along, 0, {address, from.size()}).op;
-    std::memcpy(&op.a[2], from.data(), from.size());
+    auto& queued = add_op(stub::op_copy_along, 0, {address, from.size()});
+    std::memcpy(&queued.op.a[2], from.data(), from.size());
+    queued.is_data = is_data;
     return {};
   }
   size_t const offset = queue_offset + queue_bytes_;
   std::memcpy(area_->bounce().data() + offset, from.data(), from.size());
   queue_bytes_ += (from.size() + 63) / 64 * 64;
-  add_op(stub::op_copy_out, 0, {address, from.size(), offset});
+  add_op(stub::op_copy_out, 0, {address, from.size(), offset}).is_data = is_data;
   return {};
 }
 
@@ -214,10 +225,8 @@ Result<void> TrapContext::zero_out(uint64_t address, uint64_t length) {
   if (!is_guest_range(address, length)) return fail(Errno::Fault);
   hints_valid_ = false;
   if (fresh_ ? can_queue() : in_syscall_ && length <= page && op_count_ < stub::max_ops) {
-    if (in_syscall_ && length <= stub::max_along)
-      add_op(stub::op_copy_along, 0, {address, length});
-    else
-      add_op(stub::op_zero, 0, {address, length});
+    bool const along = in_syscall_ && length <= stub::max_along;
+    add_op(along ? stub::op_copy_along : stub::op_zero, 0, {address, length}).is_data = in_syscall_;
     return {};
   }
   auto const left = perform(stub::op_zero, 0, {address, length});
@@ -234,10 +243,10 @@ Result<void> TrapContext::stage_out(uint64_t address, size_t n) {
     if (copy_out_partial(address, stage().first(n)) != n) return fail(Errno::Fault);
     return {};
   }
-  if (n <= stub::max_along)
-    std::memcpy(&add_op(stub::op_copy_along, 0, {address, n}).op.a[2], stage().data(), n);
-  else
-    add_op(stub::op_copy_out, 0, {address, n, 0});
+  auto& queued = n <= stub::max_along ? add_op(stub::op_copy_along, 0, {address, n})
+                                      : add_op(stub::op_copy_out, 0, {address, n, 0});
+  queued.is_data = true;
+  if (n <= stub::max_along) std::memcpy(&queued.op.a[2], stage().data(), n);
   return {};
 }
 
@@ -260,7 +269,6 @@ Result<size_t> TrapContext::host_read(int host_fd, uint64_t address, size_t n, i
         is_guest_range(address, static_cast<size_t>(got))) {
       // All there is: it lands with the resume. If memory ends early, so does the result.
       TRY(stage_out(address, static_cast<size_t>(got)));
-      if (op_count_ != 0) queued_[op_count_ - 1].shortens_result = true;
       return static_cast<size_t>(got);
     }
     size_t const put = copy_out_partial(address + done, stage().first(static_cast<size_t>(got)));

@@ -50,7 +50,10 @@ void TrapContext::set_result(uint64_t rax) {
   }
 }
 
-void TrapContext::set_syscall_result(uint64_t rax) { set_result(rax); }
+void TrapContext::set_syscall_result(uint64_t rax) {
+  last_result_ = rax;
+  set_result(rax);
+}
 
 bool TrapContext::materialise() {
   if (!trampoline_) return !dead_;

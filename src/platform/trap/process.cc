@@ -64,6 +64,10 @@ StubProcess::~StubProcess() {
     auto const used = std::ranges::find_if(slots_, [](auto const& slot) { return slot != nullptr; });
     if (used != slots_.end()) window.area = std::move((*used)->area);
     slots_.clear();
+    if (auto* services = services_.load()) {
+      services->detach();
+      services->unref();
+    }
   }
   shared_->areas.release_window(std::move(window));
 }
@@ -177,6 +181,14 @@ std::optional<StubProcess::ParkedThread> StubProcess::unpark() {
       if (slot != nullptr && &slot->area == parked.area) slot->in_use = false;
   }
   return std::nullopt;
+}
+
+Ref<StubServices> StubProcess::make_services() {
+  MutexLock lock(mutex_);
+  if (services() == nullptr)
+    if (auto made = StubServices::create(shared_->areas, window_))
+      services_.store(made->release(), std::memory_order_release);
+  return Ref<StubServices>(services());
 }
 
 void StubProcess::set_final_usage(rusage const& usage) {

@@ -19,6 +19,7 @@
 #include "platform/trap/area_unsafe.h"
 #include "platform/trap/pace.h"
 #include "platform/trap/patch.h"
+#include "platform/trap/services_unsafe.h"
 #include "platform/trap/trap.h"
 
 namespace cofferdam::platform::trap {
@@ -108,6 +109,9 @@ class StubProcess {
 
   std::atomic<bool> discarding_is_restricted{false};
   CodeMap code;
+  // Lives as long as the process once it is there; null before the first descriptor is served.
+  StubServices* services() const { return services_.load(std::memory_order_acquire); }
+  Ref<StubServices> make_services();  // null where the table cannot be had
 
  private:
   std::shared_ptr<Shared> shared_;
@@ -127,6 +131,7 @@ class StubProcess {
   std::vector<TrapContext*> contexts_ GUARDED_BY(contexts_mutex_);
   std::atomic<uint32_t> held_{0};
   rusage final_usage_ GUARDED_BY(mutex_){};
+  std::atomic<StubServices*> services_{nullptr};  // a reference of ours
 };
 
 class TrapAddressSpace final : public AddressSpace {
@@ -144,6 +149,8 @@ class TrapAddressSpace final : public AddressSpace {
   void restrict_discarding() override { process_->discarding_is_restricted.store(true, std::memory_order_relaxed); }
   Result<void> mincore(uint64_t address, uint64_t length, std::span<unsigned char> pages) override;
   Usage usage() override;
+  Ref<DescriptorServices> descriptor_services() override { return Ref<DescriptorServices>(process_->services()); }
+  uint32_t thread_count() const override { return process_->live_contexts.load(std::memory_order_relaxed); }
 
  private:
   std::shared_ptr<StubProcess> process_;

@@ -8,6 +8,7 @@
 #include "fs/proc/process/target.h"
 #include "kernel/kernel.h"
 #include "kernel/mm/maps_text.h"
+#include "kernel/task/descriptor_service.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_internal.h"
 
@@ -137,6 +138,11 @@ Result<std::string> io_text(Task&, Task& target) {
   ProcessLocked lock(target.kernel());
   std::ranges::copy(group.implementation().io_of_ended, counts);
   for (auto const& task : group.tasks(lock)) add_counts(*task, counts);
+  auto const served = served_counts(target);
+  counts[0] += served.read_bytes;
+  counts[1] += served.written_bytes;
+  counts[2] += served.reads;
+  counts[3] += served.writes;
   return io_lines(counts);
 }
 
