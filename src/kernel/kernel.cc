@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "host/futex.h"
 #include "kernel/host_notifier.h"
 #include "kernel/ipc/socket.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/clone.h"
+#include "kernel/task/host_wait.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 #include "kernel/task/task_internal.h"
@@ -19,40 +20,6 @@
 
 namespace cofferdam::kernel {
 namespace {
-
-// A thread of the assembly (not a task) that waits on a queue.
-class HostWaiter final : public Waiter {
- public:
-  void on_event(PollMask) override {
-    word_.store(1, std::memory_order_release);
-    host::futex_wake(word_);
-  }
-  void prepare() { word_.store(0); }
-  // false: the deadline has passed.
-  bool wait(Deadline deadline) {
-    timespec const until = deadline.at_ns ? to_timespec(*deadline.at_ns) : timespec{};
-    while (word_.load(std::memory_order_acquire) == 0)
-      if (!host::futex_wait_until(word_, 0, deadline.at_ns ? &until : nullptr)) return false;
-    return true;
-  }
-
- private:
-  std::atomic<uint32_t> word_{0};
-};
-
-template <class Ready>
-bool wait_on_host_thread(WaitQueue& queue, Ready ready, Deadline deadline = Deadline::never()) {
-  HostWaiter waiter;
-  queue.add(waiter, EPOLLIN);
-  bool done = false;
-  for (;;) {
-    waiter.prepare();
-    done = ready();
-    if (done || !waiter.wait(deadline)) break;
-  }
-  queue.remove(waiter);
-  return done;
-}
 
 // The program named by the first argument, searched in the environment's PATH as runc and execvp(3) do.
 Result<Ref<File>> find_program(Task& task, ProcessSpec const& spec, std::string& path) {
@@ -79,6 +46,12 @@ Result<Ref<File>> find_program(Task& task, ProcessSpec const& spec, std::string&
   }
 }
 
+// One of a kind that has no second.
+class OnlyNamespace final : public Namespace {
+ public:
+  OnlyNamespace(Kernel& kernel, NamespaceKind kind) : Namespace(kernel, kind) {}
+};
+
 }  // namespace
 
 Kernel::Kernel(Options options) : options_(std::move(options)) {}
@@ -91,14 +64,27 @@ Kernel::~Kernel() {
 Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {
   std::unique_ptr<Kernel> kernel(new Kernel(std::move(options)));
   kernel->boot_time_ns_ = host_now(CLOCK_MONOTONIC) - host_now(CLOCK_BOOTTIME);
+  kernel->root_pids_ = TRY(PidNamespace::create(*kernel, {}));
   kernel->memory_file_ = TRY(MemoryFile::create());
   kernel->timers_ = std::make_unique<TimerQueue>();
   kernel->host_notifier_ = std::make_unique<HostNotifier>();
-  kernel->root_mounts_ = std::make_unique<MountNamespace>();
   kernel->vfs_ = std::make_unique<Vfs>(*kernel);
+  auto namespaces = make_ref<NamespaceSet>();
+  namespaces->mounts = make_ref<MountNamespace>(*kernel);
+  namespaces->uts = make_ref<UtsNamespace>(*kernel, UtsNames{});
+  namespaces->ipc = make_ref<IpcNamespace>(*kernel);
+  namespaces->cgroup = make_ref<CgroupNamespace>(*kernel);
+  namespaces->pids_for_children = kernel->root_pids_;
+  kernel->root_namespaces_ = std::move(namespaces);
+  for (auto kind : {NamespaceKind::Network, NamespaceKind::Time, NamespaceKind::User})
+    kernel->only_namespaces_[kind] = make_ref<OnlyNamespace>(*kernel, kind);
   kernel->threads_ = std::make_unique<TaskThreadPool>();
   return kernel;
 }
+
+Ref<Namespace> Kernel::only_namespace(NamespaceKind kind) const { return only_namespaces_.at(kind); }
+
+MountNamespace& Kernel::root_mounts() { return *root_namespaces_->mounts; }
 
 void Kernel::register_file_system(FileSystemType type) { file_system_types_.push_back(std::move(type)); }
 
@@ -119,6 +105,26 @@ Result<Ref<File>> Kernel::open_device(Task& task, mode_t type, uint64_t device, 
   return it->second(task, path, flags);
 }
 
+void Kernel::add_top_pid_namespace(PidNamespace& space) {
+  top_pids_.with([&](auto& all) { all.push_back(&space); });
+}
+
+void Kernel::remove_top_pid_namespace(PidNamespace& space) {
+  top_pids_.with([&](auto& all) { std::erase(all, &space); });
+}
+
+std::vector<Ref<ThreadGroup>> Kernel::all_groups(ProcessLocked const& lock) const {
+  std::vector<Ref<PidNamespace>> spaces;
+  top_pids_.with([&](auto const& all) {
+    for (PidNamespace* space : all)
+      if (space->try_ref()) spaces.push_back(Ref<PidNamespace>::adopt(space));
+  });
+  std::vector<Ref<ThreadGroup>> groups;
+  for (auto const& space : spaces)
+    for (auto& group : space->groups(lock)) groups.push_back(std::move(group));
+  return groups;
+}
+
 void Kernel::task_started(ProcessLocked const&) { living_tasks_.fetch_add(1, std::memory_order_relaxed); }
 
 void Kernel::task_ended(ProcessLocked const&) {
@@ -130,12 +136,14 @@ Result<void> Kernel::run_task(Ref<Task> task) { return threads_->run(std::move(t
 // Gives a new task what the specification says, and opens its program.
 Result<Ref<File>> Kernel::settle(Task& task, ProcessSpec const& spec, std::string& path) {
   auto& own = task.implementation();
-  Path root = spec.root ? spec.root : vfs_->root_of(*root_mounts_);
+  auto namespaces = spec.namespaces ? spec.namespaces : root_namespaces_;
+  Path root = vfs_->root_of(*namespaces->mounts);
   {
     MutexLock lock(own.shared_mutex);
     own.files = spec.files;
     own.fs = make_ref<FsContext>(root, root, spec.umask);
     own.credentials = spec.credentials;
+    own.namespaces = std::move(namespaces);
   }
   own.personality = spec.personality;
   own.scheduling_policy = spec.scheduling_policy;
@@ -148,9 +156,14 @@ Result<Ref<File>> Kernel::settle(Task& task, ProcessSpec const& spec, std::strin
   return find_program(task, spec, path);
 }
 
+PidNamespace& Kernel::pids_of(ProcessSpec const& spec) const {
+  return *(spec.namespaces ? spec.namespaces : root_namespaces_)->pids_for_children;
+}
+
 Result<void> Kernel::check_process(ProcessSpec const& spec) {
   if (spec.arguments.empty()) return fail(Errno::Inval);
-  auto task = make_ref<Task>(*this, make_ref<ThreadGroup>(*this, 0), 0, nullptr);
+  auto pid = Pid::without_number(pids_of(spec));
+  auto task = make_ref<Task>(*this, make_ref<ThreadGroup>(*this, pid), pid, nullptr);
   std::string path;
   TRY(settle(*task, spec, path));
   return {};
@@ -162,28 +175,29 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
   Ref<Task> task;
   {
     ProcessLocked lock(*this);
-    int32_t pid = 1;
-    if (spec.before_init) pids_.keep_init_number(lock);
-    if (spec.before_init || init_started_) pid = TRY(pids_.allocate(lock));
+    PidNamespace& pids = pids_of(spec);
+    if (spec.before_init) pids.keep_init_number();
+    constexpr int32_t init_number[] = {1};
+    bool const is_init = !spec.before_init && !pids.find(1);
+    auto pid = TRY(Pid::allocate(pids, is_init ? std::span(init_number) : std::span<int32_t const>()));
     group = make_ref<ThreadGroup>(*this, pid);
     task = make_ref<Task>(*this, group, pid, nullptr);
     auto& g = group->implementation();
-    auto session = make_ref<Session>(pids_, pid, lock);
-    g.process_group = make_ref<ProcessGroup>(pids_, pid, session, lock);
+    g.process_group = make_ref<ProcessGroup>(pid, make_ref<Session>(pid));
     g.leader = task;
     g.tasks.push_back(task);
     g.parent = parent.get();
     if (parent) parent->implementation().children.push_back(group);
     g.oom_score_adj = spec.oom_score_adj;
     for (auto const& [resource, limit] : spec.limits) group->limits.set(resource, limit);
-    pids_.add(pid, task, lock);
+    pids.add(*pid, task, lock);
     if (spec.controlling_terminal) spec.controlling_terminal->set_controlling(*group, lock);
   }
   auto discard = [&] {
     ProcessLocked lock(*this);
     auto& g = group->implementation();
     if (parent) std::erase(parent->implementation().children, group);
-    pids_.remove(group->tgid(), lock);
+    group->pids().remove(group->pid(), lock);
     g.leader = nullptr;
     g.tasks.clear();
     g.process_group = nullptr;
@@ -198,7 +212,6 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
     task->set_credentials(spec.credentials);
     {
       ProcessLocked lock(*this);
-      if (!spec.before_init) init_started_ = true;
       own.seccomp_chain = spec.seccomp;
       own.seccomp_filter.store(spec.seccomp.get());
       own.seccomp_mode.store(spec.seccomp ? seccomp::Mode::Filter : seccomp::Mode::Disabled);
@@ -223,7 +236,7 @@ void Kernel::set_frozen(bool frozen) {
     ProcessLocked lock(*this);
     frozen_.store(frozen, std::memory_order_release);
     if (frozen)
-      for (auto const& group : pids_.groups(lock))
+      for (auto const& group : all_groups(lock))
         for (auto const& task : group->tasks(lock)) task->notify_work(work::freeze);
   }
   if (!frozen) thaw_queue_.wake(EPOLLIN, SIZE_MAX);
@@ -245,7 +258,7 @@ std::optional<int> Kernel::wait_for_exit(ThreadGroup& group, Deadline deadline) 
 void Kernel::kill_all() {
   {
     ProcessLocked lock(*this);
-    for (auto const& group : pids_.groups(lock)) run_loop::request_group_kill(*group, SIGKILL, lock);
+    for (auto const& group : all_groups(lock)) run_loop::request_group_kill(*group, SIGKILL, lock);
   }
   wait_on_host_thread(task_end_queue_, [&] { return living_tasks() == 0; });
 }

@@ -16,6 +16,8 @@
 #include "kernel/host_facts.h"
 #include "kernel/ipc/ipc_state.h"
 #include "kernel/mm/memory_file.h"
+#include "kernel/namespace/namespace_numbers.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/seccomp/seccomp.h"
 #include "kernel/sysctls.h"
 #include "kernel/task/futex_pi.h"
@@ -35,10 +37,6 @@ class Task;
 class TaskThreadPool;
 class Terminal;
 
-struct UtsNames {
-  std::string hostname = "cofferdam", domain_name = "(none)";
-};
-
 // What a system call comes to: the table of src/syscalls, handed in by the assembly so that the core need not know it.
 struct SyscallDispatcher {
   // Never throws; restart codes allowed in the result.
@@ -57,7 +55,7 @@ struct ProcessSpec {
   std::vector<std::pair<int, rlimit>> limits;
   Ref<FdTable> files;                  // 0, 1, 2 set up
   Ref<Terminal> controlling_terminal;  // null: none
-  Path root;                           // of its mount namespace; empty: that of init
+  Ref<NamespaceSet const> namespaces;  // null: those of the first container
   Ref<seccomp::Filter> seccomp;        // in force from its first instruction on; null: none
   uint32_t personality = 0;            // personality(2)
   int oom_score_adj = 0;
@@ -83,16 +81,26 @@ class Kernel {
   platform::Platform& platform() { return *options_.platform; }
   Options const& options() const { return options_; }
   SyscallDispatcher const& dispatcher() const { return options_.dispatcher; }
-  PidNamespace& pids() { return pids_; }
+  // Of the first container.
+  PidNamespace& root_pids() { return *root_pids_; }
+  // Every process of the sandbox, zombies included; by namespace, then by number.
+  std::vector<Ref<ThreadGroup>> all_groups(ProcessLocked const&) const;
+  void add_top_pid_namespace(PidNamespace&);
+  void remove_top_pid_namespace(PidNamespace&);
+  NamespaceNumbers& namespace_numbers() { return namespace_numbers_; }
   Vfs& vfs() { return *vfs_; }
   MemoryFile& memory_file() { return *memory_file_; }
   TimerQueue& timers() { return *timers_; }
   PiFutexes& pi_futexes() { return pi_futexes_; }
   IpcState& ipc() { return ipc_; }
   HostNotifier& host_notifier() { return *host_notifier_; }
-  Guarded<UtsNames>& uts() { return uts_; }
+  // Those of the network: the others are an IpcNamespace's.
   Sysctls& sysctls() { return sysctls_; }
-  MountNamespace& root_mounts() { return *root_mounts_; }
+  // What the first container is in; its mounts.
+  Ref<NamespaceSet const> const& root_namespaces() { return root_namespaces_; }
+  MountNamespace& root_mounts();
+  // Of the kinds of which there is one for all: network, time, user.
+  Ref<Namespace> only_namespace(NamespaceKind) const;
   // When the system booted, on the host's CLOCK_MONOTONIC: where CLOCK_BOOTTIME, which guests read from the vDSO,
   // begins. /proc/uptime, btime and the start times of processes agree with it.
   Nanoseconds boot_time_ns() const { return boot_time_ns_; }
@@ -138,23 +146,25 @@ class Kernel {
   friend class ProcessLocked;
   explicit Kernel(Options);
   Result<Ref<File>> settle(Task&, ProcessSpec const&, std::string& path);
+  PidNamespace& pids_of(ProcessSpec const&) const;
   Options options_;
   Mutex process_mutex_;
-  PidNamespace pids_;
+  NamespaceNumbers namespace_numbers_;
+  Guarded<std::vector<PidNamespace*>> top_pids_;
+  Ref<PidNamespace> root_pids_;
   std::unique_ptr<MemoryFile> memory_file_;
   IpcState ipc_;
   std::unique_ptr<TimerQueue> timers_;
   PiFutexes pi_futexes_;
   std::unique_ptr<HostNotifier> host_notifier_;
   std::unique_ptr<Vfs> vfs_;
-  std::unique_ptr<MountNamespace> root_mounts_;
-  Guarded<UtsNames> uts_;
-  Sysctls sysctls_{*this};
+  Ref<NamespaceSet const> root_namespaces_;
+  std::map<NamespaceKind, Ref<Namespace>> only_namespaces_;
+  Sysctls sysctls_{Sysctls::Scope::Network, nullptr};
   std::vector<FileSystemType> file_system_types_;
   std::map<std::pair<mode_t, uint64_t>, DeviceOpener> devices_;
   Nanoseconds boot_time_ns_ = 0;
   std::atomic<int32_t> living_tasks_{0};
-  bool init_started_ = false;  // under the process lock
   DevicePolicy device_policy_;
   std::atomic<bool> frozen_{false};
   WaitQueue thaw_queue_;

@@ -5,18 +5,17 @@
 #include <vector>
 
 #include "kernel/ipc/sysv.h"
-#include "kernel/kernel.h"
 
 namespace cofferdam::kernel {
 namespace {
 
 template <std::atomic<uint64_t> sysv::Limits::* Member>
-void set_limit(Kernel& kernel, std::span<uint64_t const> values) {
-  (kernel.ipc().sysv->limits.*Member).store(values[0], std::memory_order_relaxed);
+void set_limit(SysvIpc& ipc, std::span<uint64_t const> values) {
+  (ipc.limits.*Member).store(values[0], std::memory_order_relaxed);
 }
 
-void set_semaphore_limits(Kernel& kernel, std::span<uint64_t const> values) {
-  auto& limits = kernel.ipc().sysv->limits;
+void set_semaphore_limits(SysvIpc& ipc, std::span<uint64_t const> values) {
+  auto& limits = ipc.limits;
   limits.semaphores_per_set.store(values[0], std::memory_order_relaxed);
   limits.semaphores.store(values[1], std::memory_order_relaxed);
   limits.operations_per_call.store(values[2], std::memory_order_relaxed);
@@ -126,7 +125,7 @@ uint64_t Sysctls::number(std::string_view path, size_t index) const {
 
 Result<void> Sysctls::set(std::string_view path, std::string_view text) {
   auto const* setting = find(path);
-  if (!setting) return fail(Errno::NoEnt);
+  if (!setting || scope_of(path) != scope_) return fail(Errno::NoEnt);
   std::vector<uint64_t> values;
   std::string canonical;
   if (setting->numeric) {
@@ -140,7 +139,7 @@ Result<void> Sysctls::set(std::string_view path, std::string_view text) {
     canonical = TRY(word_of(text));
   }
   changed_.with([&](auto& changed) { changed.insert_or_assign(std::string(path), std::move(canonical)); });
-  if (setting->apply) setting->apply(kernel_, values);
+  if (setting->apply && sysv_) setting->apply(*sysv_, values);
   return {};
 }
 

@@ -1,4 +1,5 @@
-// Settings of /proc/sys that are per namespace in Linux, and that a container's configuration may therefore set.
+// Settings of /proc/sys that are per namespace in Linux, and that a container's configuration may therefore set: those
+// of an IPC namespace and those of the network.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 
 namespace cofferdam::kernel {
 
-class Kernel;
+struct SysvIpc;
 
 class Sysctls {
  public:
@@ -21,9 +22,12 @@ class Sysctls {
     std::string_view initial;  // Linux's default; numbers stand between tabs
     uint64_t least = 0, most = UINT64_MAX;
     bool numeric = true;
-    void (*apply)(Kernel&, std::span<uint64_t const>) = nullptr;  // for settings that others keep a copy of
+    void (*apply)(SysvIpc&, std::span<uint64_t const>) = nullptr;  // for settings that others keep a copy of
   };
-  explicit Sysctls(Kernel& kernel) : kernel_(kernel) {}
+  enum class Scope { Ipc, Network };
+  // sysv: whose limits the settings of an IPC namespace are.
+  Sysctls(Scope scope, SysvIpc* sysv) : scope_(scope), sysv_(sysv) {}
+  static Scope scope_of(std::string_view path) { return path.starts_with("net/") ? Scope::Network : Scope::Ipc; }
 
   static std::span<Setting const> settings();
   static Setting const* find(std::string_view path);
@@ -32,11 +36,13 @@ class Sysctls {
   std::string text(std::string_view path) const;
   // The index-th number of it; 0 when there is none.
   uint64_t number(std::string_view path, size_t index = 0) const;
-  // ENOENT; EINVAL for what is no number, out of range, or the wrong count of numbers.
+  // ENOENT, also for a setting of another scope; EINVAL for what is no number, out of range, or the wrong count of
+  // numbers.
   Result<void> set(std::string_view path, std::string_view text);
 
  private:
-  Kernel& kernel_;
+  Scope const scope_;
+  SysvIpc* const sysv_;
   Guarded<std::map<std::string, std::string, std::less<>>> changed_;
 };
 

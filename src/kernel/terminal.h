@@ -6,6 +6,7 @@
 
 #include "base/ref.h"
 #include "base/result.h"
+#include "kernel/task/pid.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/vfs/file.h"
 
@@ -31,9 +32,9 @@ class Terminal : public RefCounted {
   // SIGCONT.
   virtual void hang_up() = 0;
 
-  // The session that it controls and that session's foreground process group; 0: none.
-  int32_t session_id(ProcessLocked const&) const { return session_; }
-  int32_t foreground(ProcessLocked const&) const { return foreground_; }
+  // The session that it controls and that session's foreground process group; null: none.
+  Pid* session(ProcessLocked const&) const { return session_.get(); }
+  Pid* foreground(ProcessLocked const&) const { return foreground_.get(); }
 
   // open(2) without O_NOCTTY of a terminal that controls nobody, by a session leader without one.
   void adopt_on_open(Task&);
@@ -70,7 +71,7 @@ class Terminal : public RefCounted {
   Result<void> check_background(Task&, int signal);
 
   Kernel& kernel_;
-  int32_t session_ = 0, foreground_ = 0;  // [lock]
+  Ref<Pid> session_, foreground_;  // [lock]
 };
 
 // For the exit path of a thread group: a session leader gives up its terminal; the foreground group gets SIGHUP
@@ -82,6 +83,6 @@ Ref<Terminal> controlling_terminal(Task&);
 Ref<Terminal> controlling_terminal(ThreadGroup const&, ProcessLocked const&);
 
 // A kernel-made signal to every process of a group.
-void signal_group(ProcessGroup const&, int signal, Kernel&, ProcessLocked const&);
+void signal_group(ProcessGroup const&, int signal, ProcessLocked const&);
 
 }  // namespace cofferdam::kernel

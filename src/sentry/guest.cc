@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "dev/host_stream.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 #include "kernel/task/task_access.h"
@@ -91,11 +92,17 @@ std::string map_text(std::vector<oci::IdMapping> const& mappings) {
   return text;
 }
 
+kernel::Sysctls& sysctls_of(Kernel& kernel, std::string_view path) {
+  bool const of_ipc = kernel::Sysctls::scope_of(path) == kernel::Sysctls::Scope::Ipc;
+  return of_ipc ? kernel.root_namespaces()->ipc->sysctls : kernel.sysctls();
+}
+
 Outcome<> apply_sysctls(Kernel& kernel, oci::Linux const& linux_config) {
   for (auto& [path, value] : linux_config.sysctl) {
     if (path == "kernel/domainname") {
-      kernel.uts().with([&](kernel::UtsNames& names) { names.domain_name = value.substr(0, 64); });
-    } else if (auto set = kernel.sysctls().set(path, value); !set) {
+      kernel.root_namespaces()->uts->names.with(
+          [&](kernel::UtsNames& names) { names.domain_name = value.substr(0, 64); });
+    } else if (auto set = sysctls_of(kernel, path).set(path, value); !set) {
       return refuse(
           fmt::format("linux.sysctl: '{}' cannot be set to '{}': {}", path, value, errno_text(set.error().code)));
     }
@@ -149,7 +156,7 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
                                 .gid_map = map_text(config.spec.linux_config.gid_mappings)});
   if (!kernel) return refuse(fmt::format("cannot start the kernel: {}", errno_text(kernel.error().code)));
   state->kernel = std::move(*kernel);
-  state->kernel->uts().with([&](kernel::UtsNames& names) {
+  state->kernel->root_namespaces()->uts->names.with([&](kernel::UtsNames& names) {
     if (!config.spec.hostname.empty()) names.hostname = config.spec.hostname;
     if (!config.spec.domainname.empty()) names.domain_name = config.spec.domainname;
   });
@@ -295,8 +302,8 @@ Outcome<> Guest::signal(container::SignalRequest const& request) {
   ProcessLocked lock(*state_->kernel);
   std::vector<Ref<ThreadGroup>> targets;
   if (request.all)
-    targets = state_->kernel->pids().groups(lock);
-  else if (auto group = state_->kernel->pids().group(request.pid, lock))
+    targets = state_->kernel->root_pids().groups(lock);
+  else if (auto group = state_->kernel->root_pids().group(request.pid, lock))
     targets.push_back(std::move(group));
   if (targets.empty()) return refuse("there is no such process in the container");
   for (auto& group : targets) {
@@ -323,7 +330,7 @@ std::vector<container::ProcessInfo> Guest::processes() {
   ::clock_gettime(CLOCK_REALTIME, &now);
   kernel::Nanoseconds const monotonic = kernel::host_now(CLOCK_MONOTONIC);
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->kernel->pids().groups(lock)) {
+  for (auto& group : state_->kernel->root_pids().groups(lock)) {
     auto leader = group->leader(lock);
     if (!leader) continue;
     auto& own = group->implementation();
@@ -345,7 +352,7 @@ std::string Guest::task_table() {
   std::string text = fmt::format("{:>7} {:>7} {:<5} {:<8} {:<7} {:>16} {:>16} {}\n", "PID", "TID", "STATE", "IN",
                                  "WORK", "PENDING", "BLOCKED", "NAME");
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->kernel->pids().groups(lock))
+  for (auto& group : state_->kernel->root_pids().groups(lock))
     for (auto& task : group->tasks(lock)) {
       auto& own = task->implementation();
       bool const in_guest = kernel::TaskAccess::in_guest(*task).load(std::memory_order_relaxed);

@@ -22,6 +22,7 @@
 #include "fs/sys/sys.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "kernel/ipc/pipe.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
 #include "oci/mount_options.h"
@@ -113,7 +114,8 @@ class TreeBuilder {
       return refuse(
           fmt::format("mount at {}: file system type '{}' is not supported; remove the mount from config.json",
                       m.destination, type));
-    auto fs = known->create(kernel_, nullptr, m.source, o.data);
+    auto fs = known->create({kernel_, nullptr, *kernel_.root_namespaces()->pids_for_children,
+                             *kernel_.root_namespaces(), m.source, o.data});
     if (!fs) return failed(m, fs.error());
     return attach(m, *fs, true, o.flags);
   }

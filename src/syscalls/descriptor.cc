@@ -118,7 +118,8 @@ Result<uint64_t> record_lock(Task& task, File& file, int command, uint64_t argum
   if (!file.inode()) return fail(Errno::Inval);
   auto table = task.files();
   LockOwner owner =
-      open_file ? LockOwner{.key = &file} : LockOwner{.key = table.get(), .pid = task.tgid(), .detect_deadlock = true};
+      open_file ? LockOwner{.key = &file}
+                : LockOwner{.key = table.get(), .pid = Ref<Pid>(&task.thread_group().pid()), .detect_deadlock = true};
   auto locks = FileLocks::of(*file.inode());
   if (command == F_GETLK || command == F_OFD_GETLK) {
     if (type == LockType::Unlock) return fail(Errno::Inval);
@@ -131,7 +132,7 @@ Result<uint64_t> record_lock(Task& task, File& file, int command, uint64_t argum
       l.l_start = static_cast<off_t>(conflict->range.first);
       l.l_len =
           conflict->range.last == UINT64_MAX ? 0 : static_cast<off_t>(conflict->range.last - conflict->range.first + 1);
-      l.l_pid = conflict->pid;
+      l.l_pid = conflict->of_open_file ? -1 : conflict->pid ? conflict->pid->number_in(task.pids()) : 0;
     }
     TRY(task.write(user, l));
     return 0;
@@ -144,18 +145,20 @@ Result<uint64_t> record_lock(Task& task, File& file, int command, uint64_t argum
 }
 
 Result<uint64_t> set_owner(Task& task, File& file, int type, int32_t id) {
+  Ref<Pid> pid;
   if (id != 0) {
     ProcessLocked lock(task.kernel());
-    auto& pids = task.kernel().pids();
-    bool exists = type == F_OWNER_PGRP  ? static_cast<bool>(pids.process_group(id, lock))
+    auto& pids = task.pids();
+    bool exists = type == F_OWNER_PGRP  ? static_cast<bool>(pids.process_group(id))
                   : type == F_OWNER_PID ? static_cast<bool>(pids.group(id, lock))
                                         : static_cast<bool>(pids.task(id, lock));
     if (!exists) return fail(Errno::Srch);
+    pid = pids.find(id);
   }
   auto credentials = task.credentials();
   file.owner.with([&](File::Owner& o) {
     o.type = type;
-    o.id = id;
+    std::swap(o.pid, pid);
     o.uid = credentials->uid;
     o.euid = credentials->euid;
   });
@@ -174,16 +177,17 @@ void change_flags(Task& task, File& file, int fd, int flags) {
 
 Result<uint64_t> owner_command(Task& task, File& file, int command, uint64_t argument) {
   auto owner = file.owner.with([](File::Owner& o) { return o; });
+  int32_t const number = owner.pid ? owner.pid->number_in(task.pids()) : 0;
   switch (command) {
     case F_GETOWN:
-      return static_cast<uint64_t>(static_cast<int64_t>(owner.type == F_OWNER_PGRP ? -owner.id : owner.id));
+      return static_cast<uint64_t>(static_cast<int64_t>(owner.type == F_OWNER_PGRP ? -number : number));
     case F_SETOWN: {
       auto id = static_cast<int32_t>(argument);
       if (id == INT32_MIN) return fail(Errno::Inval);
       return id < 0 ? set_owner(task, file, F_OWNER_PGRP, -id) : set_owner(task, file, F_OWNER_PID, id);
     }
     case F_GETOWN_EX:
-      TRY(task.write(UserPtr<OwnerArgument>(argument), OwnerArgument{owner.type, owner.id}));
+      TRY(task.write(UserPtr<OwnerArgument>(argument), OwnerArgument{owner.type, number}));
       return 0;
     case F_SETOWN_EX: {
       auto given = TRY(task.read(UserPtr<OwnerArgument>(argument)));

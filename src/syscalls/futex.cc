@@ -76,7 +76,7 @@ Result<void> sys_get_robust_list(Task& task, int32_t tid, UserPtr<uint64_t> head
   uint64_t address = task.implementation().robust_list_head;
   if (tid != 0 && tid != task.tid()) {
     ProcessLocked lock(task.kernel());
-    auto other = task.kernel().pids().task(tid, lock);
+    auto other = task.pids().task(tid, lock);
     if (!other) return fail(Errno::Srch);
     // Another thread changes it without a lock: the value is a hint, as on Linux.
     bool same =

@@ -31,6 +31,7 @@ Result<int32_t> sys_set_tid_address(Task&, UserAddr address);
 Result<uint64_t> sys_arch_prctl(Task&, int32_t option, uint64_t address);
 Result<uint64_t> sys_prctl(Task&, int32_t option, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 Result<void> sys_unshare(Task&, uint64_t flags);
+Result<void> sys_setns(Task&, Fd, uint64_t type);
 Result<uint64_t> sys_seccomp(Task&, uint32_t operation, uint32_t flags, UserAddr arguments);
 
 }  // namespace cofferdam::syscalls

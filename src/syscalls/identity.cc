@@ -133,7 +133,7 @@ Result<Ref<Credentials const>> credentials_of(Task& task, int32_t pid) {
   if (pid < 0) return fail(Errno::Inval);
   if (pid == 0 || pid == task.tid()) return task.credentials();
   ProcessLocked lock(task.kernel());
-  auto other = task.kernel().pids().task(pid, lock);
+  auto other = task.pids().task(pid, lock);
   if (!other) return fail(Errno::Srch);
   return other->credentials();
 }

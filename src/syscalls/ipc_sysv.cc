@@ -2,6 +2,7 @@
 #include "kernel/ipc/ipc_state.h"
 #include "kernel/ipc/sysv.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "syscalls/handlers_ipc.h"
 
 template <>
@@ -10,7 +11,8 @@ inline constexpr bool cofferdam::kernel::abi_with_padding<sembuf> = true;
 namespace cofferdam::syscalls {
 namespace {
 
-kernel::SysvIpc& sysv(Task& task) { return *task.kernel().ipc().sysv; }
+// The task's own namespaces change on its own thread only: they stay while it is in a call.
+kernel::SysvIpc& sysv(Task& task) { return task.namespaces()->ipc->sysv; }
 
 Result<void> operate(Task& task, int id, UserAddr operations, uint64_t count, kernel::Deadline deadline) {
   constexpr uint64_t most = 500;  // SEMOPM
@@ -57,8 +59,7 @@ Result<int> sys_semctl(Task& task, int id, int number, int command, uint64_t arg
 Result<int> sys_msgget(Task& task, int key, int flags) { return sysv(task).message_queues.get(task, key, flags); }
 
 Result<void> sys_msgsnd(Task& task, int id, UserAddr message, uint64_t size, int flags) {
-  if (size > task.kernel().ipc().sysv->limits.message_bytes.load(std::memory_order_relaxed) || id < 0)
-    return fail(Errno::Inval);
+  if (size > sysv(task).limits.message_bytes.load(std::memory_order_relaxed) || id < 0) return fail(Errno::Inval);
   int64_t type = TRY(task.read(UserPtr<int64_t>(message)));
   if (type < 1) return fail(Errno::Inval);
   std::string data(size, '\0');

@@ -109,7 +109,7 @@ Result<uint64_t> sys_migrate_pages(Task& task, int32_t pid, uint64_t max_node, U
   (void)TRY(read_nodes(task, new_nodes, max_node));
   if (pid != 0) {
     kernel::ProcessLocked lock(task.kernel());
-    if (!task.kernel().pids().task(pid, lock)) return fail(Errno::Srch);
+    if (!task.pids().task(pid, lock)) return fail(Errno::Srch);
   }
   return 0;  // every page is on the one node
 }

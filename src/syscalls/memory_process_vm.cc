@@ -31,17 +31,26 @@ Result<void> check_access(Task& task, Task& target) {
   return {};
 }
 
-Result<Ref<kernel::MemoryManager>> memory_of(Task& task, int32_t pid) {
-  Ref<Task> target;
-  {
-    kernel::ProcessLocked lock(task.kernel());
-    target = task.kernel().pids().task(pid, lock);
-  }
+Result<Ref<kernel::MemoryManager>> memory_of(Task& task, Ref<Task> const& target) {
   if (!target) return fail(Errno::Srch);
   auto mm = target->mm();
   if (!mm) return fail(Errno::Srch);
   TRY(check_access(task, *target));
   return mm;
+}
+
+Result<Ref<kernel::MemoryManager>> memory_of(Task& task, int32_t pid) {
+  Ref<Task> target;
+  {
+    kernel::ProcessLocked lock(task.kernel());
+    target = task.pids().task(pid, lock);
+  }
+  return memory_of(task, target);
+}
+
+Ref<Task> leader_of(Task& task, kernel::ThreadGroup& group) {
+  kernel::ProcessLocked lock(task.kernel());
+  return group.leader(lock);
 }
 
 // Moves bytes until one side ends or faults; `move` handles one piece of remote memory and gives how much it did.
@@ -120,7 +129,7 @@ Result<uint64_t> sys_process_madvise(Task& task, Fd pidfd, UserAddr vector, uint
   bool const remote =
       advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == madv_collapse;
   if (!own && !remote) return fail(Errno::Inval);
-  auto mm = TRY(memory_of(task, group->tgid()));
+  auto mm = TRY(memory_of(task, leader_of(task, *group)));
   if (!own && !task.capable(CAP_SYS_NICE)) return fail(Errno::Perm);
   uint64_t done = 0;
   for (auto const& s : slices) {

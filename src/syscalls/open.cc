@@ -136,7 +136,7 @@ Result<void> sys_fsync(Task& task, Fd fd) { return TRY(task.file(fd.value))->syn
 Result<void> sys_fdatasync(Task& task, Fd fd) { return TRY(task.file(fd.value))->sync(task, true); }
 
 Result<void> sys_sync(Task& task) {
-  task.kernel().vfs().sync_all(task.kernel().root_mounts());
+  task.kernel().vfs().sync_all(*task.namespaces()->mounts);
   return {};
 }
 

@@ -86,8 +86,8 @@ Result<int> sys_pidfd_open(Task& task, int32_t pid, PidFileFlags flags) {
   {
     auto& kernel = task.kernel();
     kernel::ProcessLocked locked(kernel);
-    group = kernel.pids().group(pid, locked);
-    if (!group) return fail(kernel.pids().task(pid, locked) ? Errno::Inval : Errno::Srch);
+    group = task.pids().group(pid, locked);
+    if (!group) return fail(task.pids().task(pid, locked) ? Errno::Inval : Errno::Srch);
   }
   return install(task, kernel::make_pidfd(std::move(group), static_cast<int>(flags.bits)), true);
 }

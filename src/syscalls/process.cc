@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "kernel/ipc/pidfd.h"
 #include "kernel/kernel.h"
 #include "kernel/task/clone.h"
@@ -80,7 +79,7 @@ static Result<void> select_by_id(Task& task, int32_t id_type, int32_t id, WaitSe
       auto group = group_of(*file);
       if (!group) return fail(Errno::BadF);
       w.kind = WaitSelector::Kind::Pid;
-      w.id = group->tgid();
+      w.id = task.pids().number_of(*group);
       if (file->nonblocking()) w.no_hang = true;
       return {};
     }
@@ -183,7 +182,7 @@ Result<int32_t> sys_set_tid_address(Task& task, UserAddr address) {
 // The group that `pid` names: the caller's for 0. ESRCH.
 static Result<Ref<ThreadGroup>> group_by_pid(Task& task, int32_t pid, ProcessLocked const& lock) {
   if (pid == 0) return Ref<ThreadGroup>(&task.thread_group());
-  auto found = task.kernel().pids().task(pid, lock);
+  auto found = task.pids().task(pid, lock);
   if (!found) return fail(Errno::Srch);
   return Ref<ThreadGroup>(&found->thread_group());
 }
@@ -192,7 +191,7 @@ Result<int32_t> sys_getpgid(Task& task, int32_t pid) {
   ProcessLocked lock(task.kernel());
   auto group = TRY(group_by_pid(task, pid, lock));
   auto pg = group->process_group(lock);
-  return pg ? pg->id() : 0;
+  return pg ? pg->id_in(task.pids()) : 0;
 }
 
 Result<int32_t> sys_getpgrp(Task& task) { return sys_getpgid(task, 0); }
@@ -201,7 +200,7 @@ Result<int32_t> sys_getsid(Task& task, int32_t pid) {
   ProcessLocked lock(task.kernel());
   auto group = TRY(group_by_pid(task, pid, lock));
   auto pg = group->process_group(lock);
-  return pg ? pg->session().id() : 0;
+  return pg ? pg->session().id_in(task.pids()) : 0;
 }
 
 Result<void> sys_setpgid(Task& task, int32_t pid, int32_t pgid) {
@@ -211,7 +210,8 @@ Result<void> sys_setpgid(Task& task, int32_t pid, int32_t pgid) {
   ThreadGroup& self = task.thread_group();
   int32_t target_pid = pid == 0 ? self.tgid() : pid;
   if (pgid == 0) pgid = target_pid;
-  auto target = kernel.pids().group(target_pid, lock);
+  PidNamespace& pids = task.pids();
+  auto target = pids.group(target_pid, lock);
   if (!target) return fail(Errno::Srch);
   auto& t = target->implementation();
   auto own_group = self.process_group(lock);
@@ -221,15 +221,15 @@ Result<void> sys_setpgid(Task& task, int32_t pid, int32_t pgid) {
     if (&t.process_group->session() != &own_group->session()) return fail(Errno::Perm);
     if (t.has_execed) return fail(Errno::Acces);
   }
-  if (t.process_group->session().id() == target->tgid()) return fail(Errno::Perm);  // a session leader
-  if (pgid == t.process_group->id()) return {};
+  if (&t.process_group->session().pid() == &target->pid()) return fail(Errno::Perm);  // a session leader
+  if (pgid == t.process_group->id_in(pids)) return {};
   if (pgid == target_pid) {
-    auto fresh = kernel.pids().process_group(pgid, lock);
+    auto fresh = pids.process_group(pgid);
     t.process_group =
-        fresh ? fresh : make_ref<ProcessGroup>(kernel.pids(), pgid, Ref<Session>(&t.process_group->session()), lock);
+        fresh ? fresh : make_ref<ProcessGroup>(Ref<Pid>(&target->pid()), Ref<Session>(&t.process_group->session()));
     return {};
   }
-  auto existing = kernel.pids().process_group(pgid, lock);
+  auto existing = pids.process_group(pgid);
   if (!existing || &existing->session() != &own_group->session()) return fail(Errno::Perm);
   t.process_group = existing;
   return {};
@@ -239,32 +239,10 @@ Result<int32_t> sys_setsid(Task& task) {
   Kernel& kernel = task.kernel();
   ProcessLocked lock(kernel);
   ThreadGroup& self = task.thread_group();
-  int32_t id = self.tgid();
-  if (kernel.pids().process_group(id, lock)) return fail(Errno::Perm);  // it leads a process group
-  auto session = make_ref<Session>(kernel.pids(), id, lock);
-  self.implementation().process_group = make_ref<ProcessGroup>(kernel.pids(), id, session, lock);
-  return id;
-}
-
-Result<void> sys_unshare(Task& task, uint64_t flags) {
-  constexpr uint64_t done_here = CLONE_FILES | CLONE_FS | CLONE_SYSVSEM;
-  constexpr uint64_t only_if_single = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
-  if (flags & only_if_single) {
-    ProcessLocked lock(task.kernel());
-    if (task.thread_group().implementation().tasks.size() > 1) return fail(Errno::Inval);
-  }
-  if (flags & ~(done_here | only_if_single)) {
-    log::warning("unshare: namespaces {:#x} are not implemented: EINVAL", flags & ~(done_here | only_if_single));
-    return fail(Errno::Inval);
-  }
-  if (flags & CLONE_FILES) task.unshare_files();
-  if (flags & CLONE_FS) {
-    auto copy = task.fs()->clone();
-    auto& own = task.implementation();
-    MutexLock lock(own.shared_mutex);
-    std::swap(own.fs, copy);
-  }
-  return {};
+  Ref<Pid> const pid(&self.pid());
+  if (task.pids().process_group(self.tgid())) return fail(Errno::Perm);  // it leads a process group
+  self.implementation().process_group = make_ref<ProcessGroup>(pid, make_ref<Session>(pid));
+  return pid->number();
 }
 
 }  // namespace cofferdam::syscalls

@@ -24,7 +24,7 @@ Result<void> check_limit(Task& task, uint32_t resource, rlimit const& old, rlimi
 Result<Ref<ThreadGroup>> limited_group(Task& task, int32_t pid) {
   if (pid == 0) return Ref<ThreadGroup>(&task.thread_group());
   ProcessLocked lock(task.kernel());
-  auto other = task.kernel().pids().task(pid, lock);
+  auto other = task.pids().task(pid, lock);
   if (!other) return fail(Errno::Srch);
   Ref<ThreadGroup> group(&other->thread_group());
   if (group.get() == &task.thread_group()) return group;

@@ -24,7 +24,7 @@ constexpr int reset_on_fork = 0x40000000, deadline_policy = 6;
 Result<Ref<Task>> find_task(Task& task, int32_t pid, ProcessLocked const& lock) {
   if (pid < 0) return fail(Errno::Inval);
   if (pid == 0) return Ref<Task>(&task);
-  auto found = task.kernel().pids().task(pid, lock);
+  auto found = task.pids().task(pid, lock);
   if (!found) return fail(Errno::Srch);
   return found;
 }
@@ -83,7 +83,7 @@ std::vector<uint64_t> all_cpus(Task& task) {
 template <class Visit>
 Result<void> for_each_named(Task& task, int which, int32_t who, Visit&& visit) {
   ProcessLocked lock(task.kernel());
-  auto& pids = task.kernel().pids();
+  auto& pids = task.pids();
   switch (which) {
     case 0: {  // a thread
       Ref<Task> one = who == 0 ? Ref<Task>(&task) : pids.task(who, lock);
@@ -91,9 +91,9 @@ Result<void> for_each_named(Task& task, int which, int32_t who, Visit&& visit) {
       return {};
     }
     case 1: {  // a process group
-      auto group = who == 0 ? task.thread_group().process_group(lock) : pids.process_group(who, lock);
+      auto group = who == 0 ? task.thread_group().process_group(lock) : pids.process_group(who);
       if (!group) return {};
-      for (auto& process : pids.groups_of(*group, lock))
+      for (auto& process : group->members(lock))
         for (auto& member : process->tasks(lock)) visit(*member);
       return {};
     }

@@ -11,6 +11,10 @@ using namespace kernel;
 
 namespace {
 
+Result<void> deliver(ThreadGroup& group, Task* thread, SignalInfo const& info, ProcessLocked const& lock) {
+  return thread ? thread->send_signal(info, lock) : group.send_signal(info, lock);
+}
+
 // Sends to one group or, with a task, to one thread. Signal 0 only checks.
 Result<void> send_checked(Task& sender, ThreadGroup& group, Task* thread, SignalInfo const& info,
                           ProcessLocked const& lock) {
@@ -18,14 +22,18 @@ Result<void> send_checked(Task& sender, ThreadGroup& group, Task* thread, Signal
   if (signal < 0 || signal > signal_count) return fail(Errno::Inval);
   TRY(may_signal(sender, group, signal, lock));
   if (signal == 0) return {};
-  return thread ? thread->send_signal(info, lock) : group.send_signal(info, lock);
+  if (info.code() != SI_USER && info.code() != SI_TKILL) return deliver(group, thread, info, lock);
+  // The sender as the target's namespace knows it.
+  SignalInfo seen = info;
+  seen.raw.si_pid = group.pids().number_of(sender.thread_group());
+  return deliver(group, thread, seen, lock);
 }
 
 Result<void> send_to_process_group(Task& sender, ProcessGroup const& target, SignalInfo const& info,
                                    ProcessLocked const& lock) {
   Result<void> last = fail(Errno::Srch);
   bool sent = false;
-  for (auto const& group : sender.kernel().pids().groups_of(target, lock)) {
+  for (auto const& group : target.members(lock)) {
     last = send_checked(sender, *group, nullptr, info, lock);
     sent |= last.has_value();
   }
@@ -37,8 +45,9 @@ Result<void> send_to_process_group(Task& sender, ProcessGroup const& target, Sig
 Result<void> send_to_all(Task& sender, SignalInfo const& info, ProcessLocked const& lock) {
   Result<void> result = fail(Errno::Srch);
   bool any = false;
-  for (auto const& group : sender.kernel().pids().groups(lock)) {
-    if (group->tgid() == 1 || group.get() == &sender.thread_group()) continue;
+  for (auto const& group : sender.pids().groups(lock)) {
+    bool const is_init = sender.pids().number_of(*group) == 1;
+    if (is_init || group.get() == &sender.thread_group()) continue;
     auto sent = send_checked(sender, *group, nullptr, info, lock);
     if (!any) result = {};
     any = true;
@@ -48,10 +57,9 @@ Result<void> send_to_all(Task& sender, SignalInfo const& info, ProcessLocked con
 }
 
 Result<void> send_to_thread(Task& sender, int32_t tgid, int32_t tid, SignalInfo const& info) {
-  auto& pids = sender.kernel().pids();
   ProcessLocked lock(sender.kernel());
-  auto target = pids.task(tid, lock);
-  if (!target || (tgid > 0 && target->tgid() != tgid)) return fail(Errno::Srch);
+  auto target = sender.pids().task(tid, lock);
+  if (!target || (tgid > 0 && sender.pids().number_of(target->thread_group()) != tgid)) return fail(Errno::Srch);
   return send_checked(sender, target->thread_group(), target.get(), info, lock);
 }
 
@@ -71,7 +79,7 @@ Result<SignalInfo> read_info(Task& task, UserPtr<SignalInfo> from, int signal, b
 
 Result<void> sys_kill(Task& task, int32_t pid, SignalNumber signal) {
   auto info = from(task, signal.value, SI_USER);
-  auto& pids = task.kernel().pids();
+  auto& pids = task.pids();
   ProcessLocked lock(task.kernel());
   if (pid > 0) {
     auto group = pids.group(pid, lock);
@@ -84,7 +92,7 @@ Result<void> sys_kill(Task& task, int32_t pid, SignalNumber signal) {
   }
   if (pid == -1) return send_to_all(task, info, lock);
   if (pid == INT32_MIN) return fail(Errno::Srch);
-  auto target = pid == 0 ? task.thread_group().process_group(lock) : pids.process_group(-pid, lock);
+  auto target = pid == 0 ? task.thread_group().process_group(lock) : pids.process_group(-pid);
   if (!target) return fail(Errno::Srch);
   return send_to_process_group(task, *target, info, lock);
 }
@@ -102,7 +110,7 @@ Result<void> sys_tgkill(Task& task, int32_t tgid, int32_t tid, SignalNumber sign
 Result<void> sys_rt_sigqueueinfo(Task& task, int32_t pid, SignalNumber signal, UserPtr<SignalInfo> from) {
   auto info = TRY(read_info(task, from, signal.value, pid == task.tgid()));
   ProcessLocked lock(task.kernel());
-  auto group = task.kernel().pids().group(pid, lock);
+  auto group = task.pids().group(pid, lock);
   if (!group) return fail(Errno::Srch);
   return send_checked(task, *group, nullptr, info, lock);
 }

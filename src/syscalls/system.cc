@@ -10,6 +10,7 @@
 #include "host/random.h"
 #include "host/system_facts.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/task_internal.h"
 #include "syscalls/handlers_system.h"
 
@@ -37,7 +38,7 @@ Result<std::string> read_name(Task& task, UserAddr name, int length) {
 Result<void> sys_uname(Task& task, UserPtr<utsname> to) {
   utsname u{};
   put(u.sysname, "Linux");
-  task.kernel().uts().with([&](kernel::UtsNames const& names) {
+  task.namespaces()->uts->names.with([&](kernel::UtsNames const& names) {
     put(u.nodename, names.hostname);
     put(u.domainname, names.domain_name);
   });
@@ -50,13 +51,13 @@ Result<void> sys_uname(Task& task, UserPtr<utsname> to) {
 
 Result<void> sys_sethostname(Task& task, UserAddr name, int length) {
   std::string text = TRY(read_name(task, name, length));
-  task.kernel().uts().with([&](kernel::UtsNames& names) { names.hostname = std::move(text); });
+  task.namespaces()->uts->names.with([&](kernel::UtsNames& names) { names.hostname = std::move(text); });
   return {};
 }
 
 Result<void> sys_setdomainname(Task& task, UserAddr name, int length) {
   std::string text = TRY(read_name(task, name, length));
-  task.kernel().uts().with([&](kernel::UtsNames& names) { names.domain_name = std::move(text); });
+  task.namespaces()->uts->names.with([&](kernel::UtsNames& names) { names.domain_name = std::move(text); });
   return {};
 }
 
@@ -77,7 +78,7 @@ Result<void> sys_sysinfo(Task& task, UserPtr<struct sysinfo> to) {
   info.mem_unit = 1;
   {
     kernel::ProcessLocked lock(kernel);
-    info.procs = static_cast<unsigned short>(std::min<size_t>(kernel.pids().task_count(lock), 0xffff));
+    info.procs = static_cast<unsigned short>(std::min<size_t>(task.pids().task_count(lock), 0xffff));
   }
   return task.write(to, info);
 }

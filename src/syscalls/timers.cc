@@ -47,7 +47,7 @@ Result<PosixTimerRequest> request_of(Task& task, clockid_t clock, SignalEvent co
   switch (event.notify) {
     case SIGEV_THREAD_ID: {
       ProcessLocked lock(task.kernel());
-      request.thread = task.kernel().pids().task(event.thread, lock);
+      request.thread = task.pids().task(event.thread, lock);
       if (!request.thread || &request.thread->thread_group() != &task.thread_group()) return fail(Errno::Inval);
       break;
     }

@@ -35,8 +35,10 @@ class FileSystemTest : public ::testing::TestWithParam<std::string> {
     ASSERT_TRUE(vfs.attach(kernel_->root_mounts(), root, std::nullopt, 0));
     auto credentials = make_ref<Credentials>();
     credentials->effective = credentials->permitted = CapabilitySet::full();
-    group_ = make_ref<ThreadGroup>(*kernel_, 1);
-    task_ = make_ref<Task>(*kernel_, group_, 1, nullptr);
+    auto pid = *Pid::allocate(kernel_->root_pids());
+    group_ = make_ref<ThreadGroup>(*kernel_, pid);
+    task_ = make_ref<Task>(*kernel_, group_, pid, nullptr);
+    task_->set_namespaces(kernel_->root_namespaces());
     MutexLock lock(task_->implementation().shared_mutex);
     Path at = vfs.root_of(kernel_->root_mounts());
     task_->implementation().fs = make_ref<FsContext>(at, at, 022);

@@ -225,8 +225,8 @@ Result<Options> parse_options(std::string_view data) {
   return options;
 }
 
-Result<Ref<FileSystem>> create(Kernel& kernel, Task*, std::string_view, std::string_view data) {
-  return Ref<FileSystem>(make_ref<DevptsFileSystem>(kernel, TRY(parse_options(data))));
+Result<Ref<FileSystem>> create(MountRequest const& request) {
+  return Ref<FileSystem>(make_ref<DevptsFileSystem>(request.kernel, TRY(parse_options(request.data))));
 }
 
 }  // namespace

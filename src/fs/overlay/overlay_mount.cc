@@ -106,10 +106,11 @@ Result<void> add_upper(kernel::Kernel& kernel, Task& task, Words const& words, O
   return {};
 }
 
-Result<Ref<FileSystem>> mount(kernel::Kernel& kernel, Task* task, std::string_view source, std::string_view data) {
+Result<Ref<FileSystem>> mount(kernel::MountRequest const& request) {
+  Task* const task = request.task;
   if (task == nullptr) return fail(Errno::NoDev);  // a container's configuration speaks of the host's directories
-  Words const words = TRY(parse(data));
-  Options options{.source = std::string(source)};
+  Words const words = TRY(parse(request.data));
+  Options options{.source = std::string(request.source)};
   options.user_xattrs = words.user_xattrs;
   for (auto const& text : words.lowers) {
     Path at = TRY(layer(*task, text));
@@ -118,10 +119,10 @@ Result<Ref<FileSystem>> mount(kernel::Kernel& kernel, Task* task, std::string_vi
     options.shown += (options.shown.empty() ? "lowerdir=" : ":") + text;
   }
   if (!words.upper.empty()) {
-    TRY(add_upper(kernel, *task, words, options));
+    TRY(add_upper(request.kernel, *task, words, options));
     options.shown += ",upperdir=" + words.upper + ",workdir=" + words.work;
   }
-  return create(kernel.vfs(), std::move(options));
+  return create(request.kernel.vfs(), std::move(options));
 }
 
 }  // namespace

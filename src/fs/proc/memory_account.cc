@@ -14,7 +14,7 @@ MemoryAccount memory_account(Kernel& kernel) {
   std::vector<Ref<Task>> tasks;
   {
     ProcessLocked lock(kernel);
-    for (Ref<ThreadGroup> const& group : kernel.pids().groups(lock))
+    for (Ref<ThreadGroup> const& group : kernel.all_groups(lock))
       if (Ref<Task> leader = group->leader(lock)) tasks.push_back(std::move(leader));
   }
   MemoryAccount account;
@@ -34,8 +34,7 @@ CpuAccount cpu_account(Kernel& kernel) {
   std::vector<Ref<MemoryManager>> spaces;
   {
     ProcessLocked lock(kernel);
-    account.last_pid = kernel.pids().last_pid(lock);
-    for (Ref<ThreadGroup> const& group : kernel.pids().groups(lock)) {
+    for (Ref<ThreadGroup> const& group : kernel.all_groups(lock)) {
       ThreadGroup::Implementation& g = group->implementation();
       g.settle_usage();
       account.user_ns += g.waited_children.user_ns;

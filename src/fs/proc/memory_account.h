@@ -18,7 +18,6 @@ MemoryAccount memory_account(kernel::Kernel&);
 struct CpuAccount {
   kernel::Nanoseconds user_ns = 0, system_ns = 0;
   size_t running = 0, tasks = 0;
-  int32_t last_pid = 0;
 };
 CpuAccount cpu_account(kernel::Kernel&);
 

@@ -22,23 +22,26 @@ constexpr uint64_t first_pid_cookie = 4096;
 // /proc/self and /proc/thread-self: whose target is the reader.
 class SelfLink final : public PseudoInode {
  public:
-  SelfLink(PseudoFileSystem& fs, bool thread)
-      : PseudoInode(fs, thread ? thread_self_number : self_number, S_IFLNK | 0777), thread_(thread) {}
+  SelfLink(ProcFileSystem& fs, bool thread)
+      : PseudoInode(fs, thread ? thread_self_number : self_number, S_IFLNK | 0777), pids_(fs.pids()), thread_(thread) {}
   Result<std::string> read_link(Task& task) override {
-    std::string const process = std::to_string(task.tgid());
-    return thread_ ? process + "/task/" + std::to_string(task.tid()) : process;
+    int32_t const tgid = pids_.number_of(task.thread_group());
+    if (tgid == 0) return fail(Errno::NoEnt);  // the procfs of a namespace that the reader is not in
+    std::string const process = std::to_string(tgid);
+    return thread_ ? process + "/task/" + std::to_string(pids_.number_of(task)) : process;
   }
 
  private:
+  PidNamespace& pids_;
   bool thread_;
 };
 
 class RootDirectory final : public StaticDirectory {
  public:
-  explicit RootDirectory(ProcFileSystem& fs) : StaticDirectory(fs, root_number, root_number) {}
+  explicit RootDirectory(ProcFileSystem& fs) : StaticDirectory(fs, root_number, root_number), pids_(fs.pids()) {}
 
   Result<Ref<Inode>> lookup(std::string_view name) override {
-    if (std::optional<int32_t> tid = parse_id(name)) return process_directory(pseudo_file_system(), *tid);
+    if (std::optional<int32_t> tid = parse_id(name)) return process_directory(pseudo_file_system(), pids_, *tid);
     return StaticDirectory::lookup(name);
   }
 
@@ -49,17 +52,20 @@ class RootDirectory final : public StaticDirectory {
     }
     std::vector<PseudoEntry> entries;
     ProcessLocked lock(task.kernel());
-    for (Ref<ThreadGroup> const& group : task.kernel().pids().groups(lock)) {
-      uint64_t const cookie = first_pid_cookie + static_cast<uint64_t>(group->tgid());
-      if (cookie >= from)
-        entries.push_back({std::to_string(group->tgid()), process_directory_number(group->tgid()), DT_DIR, cookie});
+    for (Ref<ThreadGroup> const& group : pids_.groups(lock)) {
+      int32_t const tgid = pids_.number_of(*group);
+      uint64_t const cookie = first_pid_cookie + static_cast<uint64_t>(tgid);
+      if (cookie >= from) entries.push_back({std::to_string(tgid), process_directory_number(tgid), DT_DIR, cookie});
     }
     return entries;
   }
+
+ private:
+  PidNamespace& pids_;
 };
 
-Result<Ref<FileSystem>> create(Kernel& kernel, Task*, std::string_view, std::string_view) {
-  return Ref<FileSystem>(make_ref<ProcFileSystem>(kernel));
+Result<Ref<FileSystem>> create(MountRequest const& request) {
+  return Ref<FileSystem>(make_ref<ProcFileSystem>(request.kernel, Ref<PidNamespace>(&request.pids)));
 }
 
 }  // namespace
@@ -81,7 +87,8 @@ LoadAverage::Values LoadAverage::update(Nanoseconds now_ns, Nanoseconds cpu_ns) 
   return values_;
 }
 
-ProcFileSystem::ProcFileSystem(Kernel& kernel) : PseudoFileSystem(kernel, "proc", PROC_SUPER_MAGIC) {
+ProcFileSystem::ProcFileSystem(Kernel& kernel, Ref<PidNamespace> pids)
+    : PseudoFileSystem(kernel, "proc", PROC_SUPER_MAGIC), pids_(std::move(pids)) {
   load_average.with([&](LoadAverage& l) { l.update(kernel.boot_time_ns(), 0); });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernel/task/pid.h"
 #include "kernel/task/task.h"
 #include "kernel/time/clock.h"
 #include "kernel/vfs/pseudo_fs.h"
@@ -25,13 +26,18 @@ class LoadAverage {
 
 class ProcFileSystem final : public kernel::PseudoFileSystem {
  public:
-  explicit ProcFileSystem(Kernel& kernel);
+  ProcFileSystem(Kernel& kernel, Ref<kernel::PidNamespace> pids);
+  // Whose processes it shows.
+  kernel::PidNamespace& pids() const { return *pids_; }
   Ref<kernel::Inode> root() override;
   // Processes come and go without telling the dentry cache.
   bool revalidates() const override { return true; }
   std::string source() const override { return "proc"; }
 
   Guarded<LoadAverage> load_average;
+
+ private:
+  Ref<kernel::PidNamespace> const pids_;
 };
 
 // Plants /proc/cpuinfo and its neighbours, and /proc/sys.

@@ -11,6 +11,7 @@
 #include "fs/proc/proc_file_system.h"
 #include "host/random.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/sysctls.h"
 #include "kernel/vfs/locks.h"
 
@@ -52,7 +53,7 @@ std::string boot_id(Kernel& kernel) {
 
 PseudoTextFunction::Text uts_text(std::string UtsNames::* member) {
   return [member](Task& task) -> Result<std::string> {
-    return task.kernel().uts().with([&](UtsNames& names) { return names.*member + "\n"; });
+    return task.namespaces()->uts->names.with([&](UtsNames& names) { return names.*member + "\n"; });
   };
 }
 
@@ -61,9 +62,15 @@ PseudoTextFunction::Write uts_write(std::string UtsNames::* member) {
     if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
     constexpr size_t name_limit = 64;
     text = text.substr(0, text.find_first_of(std::string_view("\n\0", 2)));
-    task.kernel().uts().with([&](UtsNames& names) { names.*member = text.substr(0, name_limit); });
+    task.namespaces()->uts->names.with([&](UtsNames& names) { names.*member = text.substr(0, name_limit); });
     return {};
   };
+}
+
+// Held by the namespaces of the task, on whose thread this is asked.
+Sysctls& sysctls_of(Task& task, std::string_view path) {
+  bool const of_ipc = Sysctls::scope_of(path) == Sysctls::Scope::Ipc;
+  return of_ipc ? task.namespaces()->ipc->sysctls : task.kernel().sysctls();
 }
 
 Result<std::string> file_nr(Task& task) {
@@ -71,7 +78,7 @@ Result<std::string> file_nr(Task& task) {
   std::vector<Ref<Task>> tasks;
   {
     ProcessLocked lock(task.kernel());
-    for (Ref<ThreadGroup> const& group : task.kernel().pids().groups(lock))
+    for (Ref<ThreadGroup> const& group : task.kernel().all_groups(lock))
       if (Ref<Task> leader = group->leader(lock)) tasks.push_back(std::move(leader));
   }
   for (Ref<Task> const& t : tasks)
@@ -223,8 +230,8 @@ void add_sys_tree(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
   for (Sysctls::Setting const& setting : Sysctls::settings())
     tree.text(
         at(setting.path), 0644,
-        [path = setting.path](Task& task) -> Result<std::string> { return task.kernel().sysctls().text(path) + "\n"; },
-        [path = setting.path](Task& task, std::string_view text) { return task.kernel().sysctls().set(path, text); });
+        [path = setting.path](Task& task) -> Result<std::string> { return sysctls_of(task, path).text(path) + "\n"; },
+        [path = setting.path](Task& task, std::string_view text) { return sysctls_of(task, path).set(path, text); });
   for (Fixed const& f : fixed_values) tree.fixed(at(f.path), fmt::format("{}\n", f.value));
 }
 

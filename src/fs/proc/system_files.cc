@@ -5,6 +5,7 @@
 #include "fs/proc/proc_file_system.h"
 #include "kernel/ipc/sysv.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 
 namespace cofferdam::fs::proc {
 
@@ -100,7 +101,8 @@ Result<std::string> loadavg(ProcFileSystem& fs) {
   CpuAccount const c = cpu_account(fs.kernel());
   LoadAverage::Values const v = fs.load_average.with(
       [&](LoadAverage& l) { return l.update(host_now(CLOCK_MONOTONIC), c.user_ns + c.system_ns); });
-  return fmt::format("{:.2f} {:.2f} {:.2f} {}/{} {}\n", v.one, v.five, v.fifteen, c.running, c.tasks, c.last_pid);
+  return fmt::format("{:.2f} {:.2f} {:.2f} {}/{} {}\n", v.one, v.five, v.fifteen, c.running, c.tasks,
+                     fs.pids().last_pid());
 }
 
 Result<std::string> version(Task& task) {
@@ -169,11 +171,11 @@ void add_system_files(PseudoTreeBuilder& tree, ProcFileSystem& fs) {
              "pty_slave            /dev/pts      136 0-1048575 pty:slave\n"
              "pty_master           /dev/ptm      128 0-1048575 pty:master\n");
   tree.text("sysvipc/msg", 0444,
-            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->message_queues.text(); });
+            [](Task& t) -> Result<std::string> { return t.namespaces()->ipc->sysv.message_queues.text(t.pids()); });
   tree.text("sysvipc/sem", 0444,
-            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->semaphores.text(); });
+            [](Task& t) -> Result<std::string> { return t.namespaces()->ipc->sysv.semaphores.text(); });
   tree.text("sysvipc/shm", 0444,
-            [](Task& t) -> Result<std::string> { return t.kernel().ipc().sysv->shared_memory.text(); });
+            [](Task& t) -> Result<std::string> { return t.namespaces()->ipc->sysv.shared_memory.text(t.pids()); });
 }
 
 }  // namespace cofferdam::fs::proc

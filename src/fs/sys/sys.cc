@@ -160,8 +160,8 @@ class SysFileSystem final : public PseudoFileSystem {
   }
 };
 
-Result<Ref<FileSystem>> create(Kernel& kernel, Task*, std::string_view, std::string_view) {
-  return Ref<FileSystem>(make_ref<SysFileSystem>(kernel));
+Result<Ref<FileSystem>> create(MountRequest const& request) {
+  return Ref<FileSystem>(make_ref<SysFileSystem>(request.kernel));
 }
 
 }  // namespace

@@ -102,9 +102,8 @@ Result<Ref<FileSystem>> create(kernel::Kernel& kernel, Options const& options) {
 kernel::FileSystemType file_system_type() {
   kernel::FileSystemType type;
   type.name = "tmpfs";
-  type.create = [](kernel::Kernel& kernel, kernel::Task*, std::string_view,
-                   std::string_view data) -> Result<Ref<FileSystem>> {
-    return create(kernel, TRY(parse_options(kernel, data, {})));
+  type.create = [](kernel::MountRequest const& request) -> Result<Ref<FileSystem>> {
+    return create(request.kernel, TRY(parse_options(request.kernel, request.data, {})));
   };
   return type;
 }

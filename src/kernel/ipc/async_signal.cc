@@ -28,19 +28,19 @@ void send_to(ThreadGroup& group, File::Owner const& owner, SignalInfo const& inf
 }
 
 void send(Kernel& kernel, File::Owner const& owner, SignalInfo const& info) {
-  if (owner.id == 0) return;
+  if (!owner.pid) return;
   ProcessLocked lock(kernel);
-  auto& pids = kernel.pids();
+  Ref<Task> const& task = owner.pid->task(lock);
   switch (owner.type) {
     case F_OWNER_TID:
-      if (auto task = pids.task(owner.id, lock); task && may_receive(owner, *task)) (void)task->send_signal(info, lock);
+      if (task && may_receive(owner, *task)) (void)task->send_signal(info, lock);
       break;
     case F_OWNER_PID:
-      if (auto group = pids.group(owner.id, lock)) send_to(*group, owner, info, lock);
+      if (task) send_to(task->thread_group(), owner, info, lock);
       break;
     default:
-      if (auto target = pids.process_group(owner.id, lock))
-        for (auto const& group : pids.groups_of(*target, lock)) send_to(*group, owner, info, lock);
+      if (auto target = owner.pid->space().process_group(owner.pid->number()))
+        for (auto const& group : target->members(lock)) send_to(*group, owner, info, lock);
   }
 }
 
@@ -146,8 +146,10 @@ void signal_owner(Kernel& kernel, File::Owner const& owner, int fd) {
 
 void set_default_owner(Task& task, File& file) {
   auto who = task.credentials();
+  Ref<Pid> own(&task.thread_group().pid());
   file.owner.with([&](File::Owner& o) {
-    if (o.id == 0) o = {.type = F_OWNER_PID, .id = task.tgid(), .signal = o.signal, .uid = who->uid, .euid = who->euid};
+    if (!o.pid)
+      o = {.type = F_OWNER_PID, .pid = std::move(own), .signal = o.signal, .uid = who->uid, .euid = who->euid};
   });
 }
 

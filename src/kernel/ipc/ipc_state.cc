@@ -1,12 +1,8 @@
 #include "kernel/ipc/ipc_state.h"
 
 #include "kernel/ipc/socket.h"
-#include "kernel/ipc/sysv.h"
 
 namespace cofferdam::kernel {
-
-IpcState::IpcState() : sysv(std::make_unique<SysvIpc>()) {}
-IpcState::~IpcState() = default;
 
 SocketRegistry::SocketRegistry() = default;
 SocketRegistry::~SocketRegistry() = default;

@@ -13,7 +13,6 @@ namespace cofferdam::kernel {
 
 class File;
 class SocketFamily;
-struct SysvIpc;
 
 // The socket families that the assembly registered; fixed before the first task runs.
 class SocketRegistry {
@@ -39,9 +38,6 @@ struct InotifyLimits {
 };
 
 struct IpcState {
-  IpcState();
-  ~IpcState();
-  std::unique_ptr<SysvIpc> const sysv;
   SocketRegistry sockets;
   // Numbers of the inodes of pipes and sockets, which live on no file system.
   std::atomic<uint64_t> next_inode{1024};

@@ -2,8 +2,10 @@
 #include "kernel/vfs/pseudo_fs.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include "kernel/ipc/anonymous_file.h"
+#include "kernel/task/process_internal.h"
 
 namespace cofferdam::kernel {
 namespace {
@@ -19,7 +21,18 @@ class PidFile final : public AnonymousFile {
     return group_->exited(locked) ? EPOLLIN | EPOLLRDNORM : 0;
   }
   WaitQueue* wait_queue() override { return &group_->exit_queue; }
-  std::string fdinfo() override { return fmt::format("Pid:\t{}\nNSpid:\t{}\n", group_->tgid(), group_->tgid()); }
+  std::string fdinfo_in(PidNamespace const& reader) override {
+    // -1: the process has gone; 0: it is not to be seen from there (pidfd_show_fdinfo of Linux).
+    bool reaped = false;
+    {
+      ProcessLocked locked(group_->kernel());
+      reaped = group_->implementation().reaped;
+    }
+    if (reaped) return "Pid:\t-1\nNSpid:\t-1\n";
+    auto const numbers = group_->pid().numbers_from(reader);
+    if (numbers.empty()) return "Pid:\t0\nNSpid:\t0\n";
+    return fmt::format("Pid:\t{}\nNSpid:\t{}\n", numbers.front(), fmt::join(numbers, "\t"));
+  }
 
  private:
   Ref<ThreadGroup> group_;

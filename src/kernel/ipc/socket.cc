@@ -225,4 +225,13 @@ Result<void> Socket::set_socket_option(Task& task, int name, std::span<std::byte
 
 Socket* socket_of(File& f) { return dynamic_cast<Socket*>(&f); }
 
+SocketIdentity SocketIdentity::of(Task& task) {
+  auto c = task.credentials();
+  return {Ref<Pid>(&task.thread_group().pid()), c->euid, c->egid};
+}
+
+PeerCredentials SocketIdentity::seen_by(Task const& task) const {
+  return {pid ? pid->number_in(task.pids()) : 0, uid, gid};
+}
+
 }  // namespace cofferdam::kernel

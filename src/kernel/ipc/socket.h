@@ -36,6 +36,15 @@ struct PeerCredentials {
 };
 static_assert(sizeof(PeerCredentials) == 12);  // struct ucred
 
+// The same for whoever asks. Without a process: as a socket without a peer.
+struct SocketIdentity {
+  Ref<Pid> pid;
+  uint32_t uid = ~0u, gid = ~0u;
+  static SocketIdentity of(Task&);  // with the effective ids
+  PeerCredentials seen_by(Task const&) const;
+  bool operator==(SocketIdentity const&) const = default;
+};
+
 // Ancillary data, parsed. A family that does not know a kind refuses it with EINVAL.
 struct ControlData {
   std::vector<Ref<File>> rights;               // SCM_RIGHTS

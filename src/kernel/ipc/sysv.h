@@ -1,4 +1,4 @@
-// System V IPC (sysvipc(7)): shared memory, semaphores, message queues. One namespace for the sandbox.
+// System V IPC (sysvipc(7)): shared memory, semaphores, message queues, as one IPC namespace has them.
 //
 // Each kind has one lock over its table and its objects; wait queues are woken under it.
 #pragma once
@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "kernel/cred/credentials.h"
 #include "kernel/mm/memory_file.h"
+#include "kernel/task/pid.h"
 #include "kernel/time/clock.h"
 #include "kernel/user_memory.h"
 #include "kernel/wait_queue.h"
@@ -31,6 +32,9 @@ namespace cofferdam::kernel {
 class Task;
 
 namespace sysv {
+
+// What a process that did something is called by whoever asks; 0: nobody, or not to be seen from there.
+inline int32_t number_of(Ref<Pid> const& pid, PidNamespace const& space) { return pid ? pid->number_in(space) : 0; }
 
 // kernel.shm*, kernel.msg* and kernel.sem: changed by kernel/sysctls.h.
 struct Limits {
@@ -139,22 +143,24 @@ struct Segment : Object {
   uint64_t size = 0;
   Ref<Attachment> attachment;
   int64_t attached = 0, detached = 0;
-  int32_t creator = 0, last = 0;
+  Ref<Pid> creator, last;
   bool locked = false;
   uint64_t attach_count() const { return attachment->ref_count() - 1; }
 };
 
 class SharedMemory {
  public:
+  explicit SharedMemory(Limits const& limits) : limits_(limits) {}
   Result<int> get(Task&, key_t, uint64_t size, int flags);
   Result<uint64_t> attach(Task&, int id, uint64_t address, int flags);
   Result<void> detach(Task&, uint64_t address);
   Result<int> control(Task&, int id, int command, UserAddr buffer);
-  std::string text();  // /proc/sysvipc/shm
+  std::string text(PidNamespace const&);  // /proc/sysvipc/shm
 
  private:
   void purge() REQUIRES(mutex_);
-  static shmid_ds status(Segment const&);
+  static shmid_ds status(Segment const&, PidNamespace const&);
+  Limits const& limits_;
   Mutex mutex_;
   Table<Segment> table_ GUARDED_BY(mutex_){32768};
 };
@@ -163,32 +169,34 @@ class SharedMemory {
 
 struct Semaphore {
   uint16_t value = 0;
-  int32_t last_pid = 0;
+  Ref<Pid> last_pid;
   uint32_t waiting_for_more = 0, waiting_for_zero = 0;
 };
 struct SemaphoreSet : Object {
   std::vector<Semaphore> semaphores;
   int64_t operated = 0;  // otime
   WaitQueue queue;
-  std::map<int32_t, std::map<uint16_t, int32_t>> undo;  // by thread group, by semaphore
+  std::map<Pid const*, std::map<uint16_t, int32_t>> undo;  // by thread group (removed at its end), by semaphore
 };
 
 class Semaphores {
  public:
+  explicit Semaphores(Limits const& limits) : limits_(limits) {}
   Result<int> get(Task&, key_t, int count, int flags);
   // semtimedop(2); timeout null: for ever. EAGAIN, EINTR, EIDRM, EFBIG, ERANGE.
   Result<void> operate(Task&, int id, std::vector<sembuf> const&, Deadline const&);
   Result<int> control(Task&, int id, int number, int command, uint64_t argument);
   // A process has ended: its SEM_UNDO adjustments are made.
-  void process_exited(int32_t tgid);
+  void process_exited(Pid&);
   std::string text();
 
  private:
   enum class Outcome { Done, WouldBlock };
   // All operations or none. blocker: the one that cannot be done now.
-  static Result<Outcome> attempt(SemaphoreSet&, std::vector<sembuf> const&, int32_t tgid, size_t& blocker);
+  static Result<Outcome> attempt(SemaphoreSet&, std::vector<sembuf> const&, Ref<Pid> const& process, size_t& blocker);
   Result<int> control_values(Task&, SemaphoreSet&, int number, int command, uint64_t argument) REQUIRES(mutex_);
   static semid_ds status(SemaphoreSet const&);
+  Limits const& limits_;
   Mutex mutex_;
   Table<SemaphoreSet> table_ GUARDED_BY(mutex_){32768};
   size_t total_ GUARDED_BY(mutex_) = 0;
@@ -204,20 +212,22 @@ struct MessageQueue : Object {
   std::list<Message> messages;
   uint64_t bytes = 0, most_bytes = 16384;
   int64_t sent = 0, received = 0;
-  int32_t last_sender = 0, last_receiver = 0;
+  Ref<Pid> last_sender, last_receiver;
   WaitQueue senders, receivers;
 };
 
 class MessageQueues {
  public:
+  explicit MessageQueues(Limits const& limits) : limits_(limits) {}
   Result<int> get(Task&, key_t, int flags);
   Result<void> send(Task&, int id, Message, int flags);
   Result<Message> receive(Task&, int id, size_t room, int64_t type, int flags);
   Result<int> control(Task&, int id, int command, UserAddr buffer);
-  std::string text();
+  std::string text(PidNamespace const&);
 
  private:
-  static msqid_ds status(MessageQueue const&);
+  static msqid_ds status(MessageQueue const&, PidNamespace const&);
+  Limits const& limits_;
   Mutex mutex_;
   Table<MessageQueue> table_ GUARDED_BY(mutex_){32768};
   uint64_t total_bytes_ GUARDED_BY(mutex_) = 0;
@@ -225,11 +235,12 @@ class MessageQueues {
 
 }  // namespace sysv
 
+// What an IPC namespace holds (kernel/namespace/ipc_namespace.h).
 struct SysvIpc {
   sysv::Limits limits;
-  sysv::SharedMemory shared_memory;
-  sysv::Semaphores semaphores;
-  sysv::MessageQueues message_queues;
+  sysv::SharedMemory shared_memory{limits};
+  sysv::Semaphores semaphores{limits};
+  sysv::MessageQueues message_queues{limits};
 };
 
 }  // namespace cofferdam::kernel

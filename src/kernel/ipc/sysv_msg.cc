@@ -39,7 +39,7 @@ Result<int> MessageQueues::get(Task& task, key_t key, int flags) {
   return table_.get(
       *who, key, flags, [](MessageQueue const&) -> Result<void> { return {}; },
       [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<MessageQueue>> {
-        auto const& limits = task.kernel().ipc().sysv->limits;
+        auto const& limits = limits_;
         if (table_.all().size() >= limits.queues.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
         auto queue = make_ref<MessageQueue>();
         queue->most_bytes = limits.queue_bytes.load(std::memory_order_relaxed);
@@ -75,7 +75,7 @@ Result<void> MessageQueues::send(Task& task, int id, Message message, int flags)
     total_bytes_ += size + per_message;
     queue->bytes += size;
     queue->messages.push_back(std::move(message));
-    queue->last_sender = task.tgid();
+    queue->last_sender = Ref<Pid>(&task.thread_group().pid());
     queue->sent = now();
     queue->receivers.wake(EPOLLIN, SIZE_MAX);
     return true;
@@ -113,7 +113,7 @@ Result<Message> MessageQueues::receive(Task& task, int id, size_t room, int64_t 
     }
     queue->bytes -= found->data.size();
     total_bytes_ -= found->data.size() + per_message;
-    queue->last_receiver = task.tgid();
+    queue->last_receiver = Ref<Pid>(&task.thread_group().pid());
     queue->received = now();
     outcome = std::move(*found);
     queue->messages.erase(found);
@@ -125,7 +125,7 @@ Result<Message> MessageQueues::receive(Task& task, int id, size_t room, int64_t 
   return outcome;
 }
 
-msqid_ds MessageQueues::status(MessageQueue const& q) {
+msqid_ds MessageQueues::status(MessageQueue const& q, PidNamespace const& space) {
   msqid_ds d{};
   d.msg_perm = q.permission();
   d.msg_stime = q.sent;
@@ -134,8 +134,8 @@ msqid_ds MessageQueues::status(MessageQueue const& q) {
   d.__msg_cbytes = q.bytes;
   d.msg_qnum = q.messages.size();
   d.msg_qbytes = q.most_bytes;
-  d.msg_lspid = q.last_sender;
-  d.msg_lrpid = q.last_receiver;
+  d.msg_lspid = number_of(q.last_sender, space);
+  d.msg_lrpid = number_of(q.last_receiver, space);
   return d;
 }
 
@@ -144,7 +144,7 @@ Result<int> MessageQueues::control(Task& task, int id, int command, UserAddr buf
   auto who = task.credentials();
   msqid_ds wanted{};
   if (command == IPC_SET) wanted = TRY(task.read(UserPtr<msqid_ds>(buffer)));
-  auto const& limits = task.kernel().ipc().sysv->limits;
+  auto const& limits = limits_;
   MutexLock lock(mutex_);
   if (command == IPC_INFO || command == MSG_INFO) {
     msginfo info{};
@@ -178,7 +178,7 @@ Result<int> MessageQueues::control(Task& task, int id, int command, UserAddr buf
     case MSG_STAT:
     case msg_stat_any: {
       if (command != msg_stat_any) TRY(queue->check(*who, readable));
-      msqid_ds out = status(*queue);
+      msqid_ds out = status(*queue, task.pids());
       int result = by_index ? queue->id : 0;
       lock.unlock();
       TRY(task.write(UserPtr<msqid_ds>(buffer), out));
@@ -205,7 +205,7 @@ Result<int> MessageQueues::control(Task& task, int id, int command, UserAddr buf
   }
 }
 
-std::string MessageQueues::text() {
+std::string MessageQueues::text(PidNamespace const& space) {
   std::string out =
       "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime    "
       "  "
@@ -213,8 +213,9 @@ std::string MessageQueues::text() {
   MutexLock lock(mutex_);
   for (auto const& [slot, q] : table_.all())
     out += fmt::format("{:10} {:10}  {:4o}  {:10} {:10} {:5} {:5} {:5} {:5} {:5} {:5} {:10} {:10} {:10}\n", q->key,
-                       q->id, q->mode, q->bytes, q->messages.size(), q->last_sender, q->last_receiver, q->uid, q->gid,
-                       q->creator_uid, q->creator_gid, q->sent, q->received, q->changed);
+                       q->id, q->mode, q->bytes, q->messages.size(), number_of(q->last_sender, space),
+                       number_of(q->last_receiver, space), q->uid, q->gid, q->creator_uid, q->creator_gid, q->sent,
+                       q->received, q->changed);
   return out;
 }
 

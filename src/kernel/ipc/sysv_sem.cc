@@ -18,7 +18,7 @@ constexpr int sem_stat_any = 20;
 }  // namespace
 
 Result<int> Semaphores::get(Task& task, key_t key, int count, int flags) {
-  auto const& limits = task.kernel().ipc().sysv->limits;
+  auto const& limits = limits_;
   if (count < 0 || static_cast<uint64_t>(count) > limits.semaphores_per_set.load(std::memory_order_relaxed))
     return fail(Errno::Inval);
   auto who = task.credentials();
@@ -41,8 +41,8 @@ Result<int> Semaphores::get(Task& task, key_t key, int count, int flags) {
       });
 }
 
-Result<Semaphores::Outcome> Semaphores::attempt(SemaphoreSet& set, std::vector<sembuf> const& operations, int32_t tgid,
-                                                size_t& blocker) {
+Result<Semaphores::Outcome> Semaphores::attempt(SemaphoreSet& set, std::vector<sembuf> const& operations,
+                                                Ref<Pid> const& process, size_t& blocker) {
   auto old = [&](size_t done) {  // takes back what the first `done` operations did
     while (done-- > 0) {
       auto const& o = operations[done];
@@ -50,7 +50,7 @@ Result<Semaphores::Outcome> Semaphores::attempt(SemaphoreSet& set, std::vector<s
     }
   };
   std::map<uint16_t, int32_t> const* undo = nullptr;
-  if (auto it = set.undo.find(tgid); it != set.undo.end()) undo = &it->second;
+  if (auto it = set.undo.find(process.get()); it != set.undo.end()) undo = &it->second;
   std::map<uint16_t, int32_t> adjustments;
   for (size_t i = 0; i < operations.size(); ++i) {
     auto const& o = operations[i];
@@ -76,9 +76,9 @@ Result<Semaphores::Outcome> Semaphores::attempt(SemaphoreSet& set, std::vector<s
     }
     set.semaphores[o.sem_num].value = static_cast<uint16_t>(result);
   }
-  for (auto const& o : operations) set.semaphores[o.sem_num].last_pid = tgid;
+  for (auto const& o : operations) set.semaphores[o.sem_num].last_pid = process;
   if (!adjustments.empty()) {
-    auto& own = set.undo[tgid];
+    auto& own = set.undo[process.get()];
     for (auto const& [number, adjustment] : adjustments) own[number] = adjustment;
   }
   return Outcome::Done;
@@ -94,6 +94,7 @@ Result<void> Semaphores::operate(Task& task, int id, std::vector<sembuf> const& 
       if (o.sem_num >= set->semaphores.size()) return fail(Errno::FBig);
     TRY(set->check(*task.credentials(), alters ? alterable : readable));
   }
+  Ref<Pid> const process(&task.thread_group().pid());
   Result<void> outcome;
   size_t blocker = 0;
   bool counted = false;
@@ -112,7 +113,7 @@ Result<void> Semaphores::operate(Task& task, int id, std::vector<sembuf> const& 
       outcome = fail(Errno::IdRm);
       return true;
     }
-    auto done = attempt(*set, operations, task.tgid(), blocker);
+    auto done = attempt(*set, operations, process, blocker);
     if (!done) {
       outcome = fail(done.error().code);
       return true;
@@ -146,14 +147,14 @@ semid_ds Semaphores::status(SemaphoreSet const& s) {
   return d;
 }
 
-Result<int> Semaphores::control_values(Task&, SemaphoreSet& set, int number, int command, uint64_t argument) {
+Result<int> Semaphores::control_values(Task& task, SemaphoreSet& set, int number, int command, uint64_t argument) {
   if (number < 0 || static_cast<size_t>(number) >= set.semaphores.size()) return fail(Errno::Inval);
   Semaphore& s = set.semaphores[static_cast<size_t>(number)];
   switch (command) {
     case GETVAL:
       return s.value;
     case GETPID:
-      return s.last_pid;
+      return number_of(s.last_pid, task.pids());
     case GETNCNT:
       return static_cast<int>(s.waiting_for_more);
     case GETZCNT:
@@ -162,7 +163,7 @@ Result<int> Semaphores::control_values(Task&, SemaphoreSet& set, int number, int
       int value = static_cast<int>(argument);
       if (value < 0 || value > largest_value) return fail(Errno::Range);
       s.value = static_cast<uint16_t>(value);
-      for (auto& [tgid, undo] : set.undo) undo.erase(static_cast<uint16_t>(number));
+      for (auto& [process, undo] : set.undo) undo.erase(static_cast<uint16_t>(number));
       set.changed = now();
       set.queue.wake(EPOLLIN, SIZE_MAX);
       return 0;
@@ -189,7 +190,7 @@ Result<int> Semaphores::control(Task& task, int id, int number, int command, uin
     for (uint16_t v : values)
       if (v > largest_value) return fail(Errno::Range);
   }
-  auto const& limits = task.kernel().ipc().sysv->limits;
+  auto const& limits = limits_;
   MutexLock lock(mutex_);
   if (command == IPC_INFO || command == SEM_INFO) {
     seminfo info{};
@@ -244,7 +245,7 @@ Result<int> Semaphores::control(Task& task, int id, int number, int command, uin
       if (values.size() != set->semaphores.size()) return fail(Errno::IdRm);
       for (size_t i = 0; i < values.size(); ++i) {
         set->semaphores[i].value = values[i];
-        set->semaphores[i].last_pid = task.tgid();
+        set->semaphores[i].last_pid = Ref<Pid>(&task.thread_group().pid());
       }
       set->undo.clear();
       set->changed = now();
@@ -264,15 +265,16 @@ Result<int> Semaphores::control(Task& task, int id, int number, int command, uin
   }
 }
 
-void Semaphores::process_exited(int32_t tgid) {
+void Semaphores::process_exited(Pid& pid) {
+  Ref<Pid> const process(&pid);
   MutexLock lock(mutex_);
   for (auto const& [slot, set] : table_.all()) {
-    auto it = set->undo.find(tgid);
+    auto it = set->undo.find(&pid);
     if (it == set->undo.end()) continue;
     for (auto const& [number, adjustment] : it->second) {
       Semaphore& s = set->semaphores[number];
       s.value = static_cast<uint16_t>(std::clamp(s.value + adjustment, 0, largest_value));
-      s.last_pid = tgid;
+      s.last_pid = process;
     }
     set->undo.erase(it);
     set->operated = now();

@@ -45,7 +45,7 @@ Result<int> SharedMemory::get(Task& task, key_t key, uint64_t size, int flags) {
         return {};
       },
       [&]() NO_THREAD_SAFETY_ANALYSIS -> Result<Ref<Segment>> {
-        auto const& limits = task.kernel().ipc().sysv->limits;
+        auto const& limits = limits_;
         if (size == 0 || size > limits.segment_bytes.load(std::memory_order_relaxed)) return fail(Errno::Inval);
         if (table_.all().size() >= limits.segments.load(std::memory_order_relaxed)) return fail(Errno::NoSpc);
         uint64_t pages = size / page;
@@ -58,7 +58,7 @@ Result<int> SharedMemory::get(Task& task, key_t key, uint64_t size, int flags) {
         segment->attachment = make_ref<Attachment>();
         segment->attachment->size = extent->length();
         segment->attachment->extent = std::move(extent);
-        segment->creator = task.tgid();
+        segment->creator = Ref<Pid>(&task.thread_group().pid());
         return segment;
       });
 }
@@ -104,7 +104,7 @@ Result<uint64_t> SharedMemory::attach(Task& task, int id, uint64_t address, int 
   if (!mapped) return mapped.error() == Errno::Exist ? fail(Errno::Inval) : mapped;
   MutexLock lock(mutex_);
   segment->attached = now();
-  segment->last = task.tgid();
+  segment->last = Ref<Pid>(&task.thread_group().pid());
   return mapped;
 }
 
@@ -131,14 +131,14 @@ Result<void> SharedMemory::detach(Task& task, uint64_t address) {
   for (auto const& [slot, segment] : table_.all())
     if (segment->attachment == attachment.get()) {
       segment->detached = now();
-      segment->last = task.tgid();
+      segment->last = Ref<Pid>(&task.thread_group().pid());
     }
   attachment = {};
   purge();
   return {};
 }
 
-shmid_ds SharedMemory::status(Segment const& s) {
+shmid_ds SharedMemory::status(Segment const& s, PidNamespace const& space) {
   shmid_ds d{};
   d.shm_perm = s.permission();
   d.shm_perm.mode = static_cast<unsigned short>(d.shm_perm.mode | (s.locked ? locked_mode : 0));
@@ -146,8 +146,8 @@ shmid_ds SharedMemory::status(Segment const& s) {
   d.shm_atime = s.attached;
   d.shm_dtime = s.detached;
   d.shm_ctime = s.changed;
-  d.shm_cpid = s.creator;
-  d.shm_lpid = s.last;
+  d.shm_cpid = number_of(s.creator, space);
+  d.shm_lpid = number_of(s.last, space);
   d.shm_nattch = s.attach_count();
   return d;
 }
@@ -173,7 +173,7 @@ Result<int> SharedMemory::control(Task& task, int id, int command, UserAddr buff
     for (auto const& [slot, segment] : table_.all()) use.shm_tot += segment->attachment->size / page;
     lock.unlock();
     if (command == IPC_INFO)
-      TRY(task.write(UserPtr<shminfo>(buffer), limits_of(task.kernel().ipc().sysv->limits)));
+      TRY(task.write(UserPtr<shminfo>(buffer), limits_of(limits_)));
     else
       TRY(task.write(UserPtr<shm_info>(buffer), use));
     return highest;
@@ -190,7 +190,7 @@ Result<int> SharedMemory::control(Task& task, int id, int command, UserAddr buff
       case stat_any:
       case IPC_STAT:
         if (command != stat_any) TRY(segment->check(*who, readable));
-        out = status(*segment);
+        out = status(*segment, task.pids());
         result = by_index ? segment->id : 0;
         break;
       case IPC_RMID:
@@ -215,7 +215,7 @@ Result<int> SharedMemory::control(Task& task, int id, int command, UserAddr buff
   return result;
 }
 
-std::string SharedMemory::text() {
+std::string SharedMemory::text(PidNamespace const& space) {
   std::string out =
       "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      "
       "dtime  "
@@ -224,8 +224,9 @@ std::string SharedMemory::text() {
   purge();
   for (auto const& [slot, s] : table_.all())
     out += fmt::format("{:10} {:10}  {:4o} {:21} {:5} {:5}  {:5} {:5} {:5} {:5} {:5} {:10} {:10} {:10} {:21} {:21}\n",
-                       s->key, s->id, s->mode, s->size, s->creator, s->last, s->attach_count(), s->uid, s->gid,
-                       s->creator_uid, s->creator_gid, s->attached, s->detached, s->changed, 0, 0);
+                       s->key, s->id, s->mode, s->size, number_of(s->creator, space), number_of(s->last, space),
+                       s->attach_count(), s->uid, s->gid, s->creator_uid, s->creator_gid, s->attached, s->detached,
+                       s->changed, 0, 0);
   return out;
 }
 

@@ -26,7 +26,7 @@ int death_status(ThreadGroup& group, int signal) {
 }
 
 bool init_is_spared(ThreadGroup& group, int signal) {
-  return group.tgid() == 1 && !group.implementation().init_may_die && signal != SIGKILL && signal != SIGSTOP;
+  return group.is_init() && !group.implementation().init_may_die && signal != SIGKILL && signal != SIGSTOP;
 }
 
 std::optional<SignalInfo> dequeue(Task& task, SignalSet blocked, ProcessLocked const& lock) {
@@ -40,9 +40,7 @@ std::optional<SignalInfo> dequeue(Task& task, SignalSet blocked, ProcessLocked c
 void stop_by_default(Task& task, int signal, ProcessLocked const& lock) {
   auto& group = task.thread_group();
   auto process_group = group.process_group(lock);
-  if (signal != SIGSTOP && process_group &&
-      process_group_is_orphaned(task.kernel().pids(), *process_group, nullptr, lock))
-    return;
+  if (signal != SIGSTOP && process_group && process_group_is_orphaned(*process_group, nullptr, lock)) return;
   run_loop::request_group_stop(task, signal, lock);
 }
 

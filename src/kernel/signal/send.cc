@@ -17,12 +17,12 @@ namespace {
 constexpr SignalSet stop_signals = SignalSet::of_all(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU);
 constexpr SignalSet uncatchable = SignalSet::of_all(SIGKILL, SIGSTOP);
 
-// By kill(2) from outside of the sandbox, or by the kernel itself: what can end or stop init.
+// By kill(2) from a namespace above, or by the kernel itself: what can end or stop init.
 bool from_outside(SignalInfo const& info) {
   return info.code() == SI_KERNEL || (info.code() == SI_USER && info.raw.si_pid == 0);
 }
 
-bool is_protected_init(ThreadGroup& group) { return group.tgid() == 1 && !group.implementation().init_may_die; }
+bool is_protected_init(ThreadGroup& group) { return group.is_init() && !group.implementation().init_may_die; }
 
 // Would the signal do nothing? Blocked signals are kept: the disposition may change before they are unblocked.
 bool is_ignored(Task& target, SignalInfo const& info) {

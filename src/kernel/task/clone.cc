@@ -2,9 +2,9 @@
 
 #include <sched.h>
 
-#include "base/log.h"
 #include "kernel/ipc/pidfd.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task_access.h"
@@ -15,20 +15,19 @@ namespace cofferdam::kernel {
 
 namespace {
 
-constexpr uint64_t namespace_flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
-                                     CLONE_NEWPID | CLONE_NEWNET | 0x80 /* NEWTIME */;
-
-Result<void> check_flags(CloneArguments const& a) {
+Result<void> check_flags(Task& parent, CloneArguments const& a) {
   uint64_t f = a.flags;
   if ((f & CLONE_SIGHAND) && !(f & CLONE_VM)) return fail(Errno::Inval);
   if ((f & CLONE_THREAD) && !(f & CLONE_SIGHAND)) return fail(Errno::Inval);
   if ((f & CLONE_THREAD) && (f & CLONE_PIDFD)) return fail(Errno::Inval);
   if ((f & CLONE_PIDFD) && (f & CLONE_DETACHED)) return fail(Errno::Inval);
   if ((f & CLONE_FS) && (f & CLONE_NEWNS)) return fail(Errno::Inval);
-  if (f & namespace_flags) {
-    log::warning("clone: namespaces {:#x} are not implemented: EINVAL", f & namespace_flags);
-    return fail(Errno::Inval);
-  }
+  if ((f & CLONE_SYSVSEM) && (f & CLONE_NEWIPC)) return fail(Errno::Inval);
+  // Threads of a process are in one pid namespace; a sibling of init would be nobody's child.
+  bool const waits_for_first = parent.namespaces()->pids_for_children != &parent.pids();
+  if ((f & CLONE_THREAD) && ((f & CLONE_NEWPID) || waits_for_first)) return fail(Errno::Inval);
+  if ((f & CLONE_PARENT) && parent.thread_group().is_init()) return fail(Errno::Inval);
+  if (namespace_flags(f) != 0) TRY(check_new_namespaces(parent, f));
   if (a.exit_signal < 0 || a.exit_signal > signal_count) return fail(Errno::Inval);
   return {};
 }
@@ -41,7 +40,7 @@ Result<void> check_process_limit(Task& task) {
   if (limit == RLIM_INFINITY) return {};
   ProcessLocked lock(task.kernel());
   uint64_t count = 0;
-  for (auto const& group : task.kernel().pids().groups(lock))
+  for (auto const& group : task.kernel().all_groups(lock))
     for (auto const& t : group->tasks(lock))
       if (t->credentials()->uid == credentials->uid) ++count;
   if (count >= limit) return fail(Errno::Again);
@@ -77,15 +76,29 @@ Result<NewContext> clone_context(Task& parent, uint64_t flags) {
   return NewContext{std::move(process.context), std::move(copy)};
 }
 
-void copy_shared(Task& parent, Task& child, uint64_t flags, Ref<MemoryManager> mm) {
-  auto files = parent.files();
-  auto fs = parent.fs();
+// What the child gets that is not its memory.
+struct NewShares {
+  Ref<FdTable> files;
+  Ref<FsContext> fs;
+  Ref<NamespaceSet const> namespaces;
+};
+
+Result<NewShares> share_or_copy(Task& parent, uint64_t flags) {
+  NewShares shares{parent.files(), parent.fs(), parent.namespaces()};
+  if (!(flags & CLONE_FILES)) shares.files = shares.files->clone();
+  if (!(flags & CLONE_FS)) shares.fs = shares.fs->clone();
+  if (namespace_flags(flags) != 0) shares.namespaces = TRY(with_new_namespaces(parent, flags, *shares.fs));
+  return shares;
+}
+
+void give_shared(Task& parent, Task& child, NewShares shares, Ref<MemoryManager> mm) {
   auto& c = child.implementation();
   auto credentials = parent.credentials();
   auto name = parent.name();
   MutexLock lock(c.shared_mutex);
-  c.files = (flags & CLONE_FILES) ? files : files->clone();
-  c.fs = (flags & CLONE_FS) ? fs : fs->clone();
+  c.files = std::move(shares.files);
+  c.fs = std::move(shares.fs);
+  c.namespaces = std::move(shares.namespaces);
   c.mm = std::move(mm);
   c.credentials = credentials;
   c.name = name;
@@ -113,8 +126,8 @@ void copy_private(Task& parent, Task& child, CloneArguments const& a) {
   if (a.flags & CLONE_CHILD_CLEARTID) c.clear_child_tid = a.child_tid.address().value;
 }
 
-Ref<ThreadGroup> new_group(Task& parent, CloneArguments const& a, int32_t tgid, ProcessLocked const& lock) {
-  auto group = make_ref<ThreadGroup>(parent.kernel(), tgid);
+Ref<ThreadGroup> new_group(Task& parent, CloneArguments const& a, Ref<Pid> pid, ProcessLocked const& lock) {
+  auto group = make_ref<ThreadGroup>(parent.kernel(), std::move(pid));
   auto& g = group->implementation();
   ThreadGroup& parent_group = parent.thread_group();
   auto& p = parent_group.implementation();
@@ -138,21 +151,21 @@ Ref<ThreadGroup> new_group(Task& parent, CloneArguments const& a, int32_t tgid, 
   return group;
 }
 
-Result<Ref<Task>> insert_task(Task& parent, CloneArguments const& a, NewContext made) {
+Result<Ref<Task>> insert_task(Task& parent, CloneArguments const& a, NewContext made, NewShares shares) {
   Kernel& kernel = parent.kernel();
   ProcessLocked lock(kernel);
   auto& parent_state = parent.thread_group().implementation();
   if (parent_state.group_exiting || (parent.pending_work() & work::kill)) return fail(Errno::RestartNoIntr);
-  int32_t tid = TRY(kernel.pids().allocate(lock));
+  auto pid = TRY(Pid::allocate(*shares.namespaces->pids_for_children, a.set_tid));
   Ref<ThreadGroup> group =
-      (a.flags & CLONE_THREAD) ? Ref<ThreadGroup>(&parent.thread_group()) : new_group(parent, a, tid, lock);
-  auto child = make_ref<Task>(kernel, group, tid, std::move(made.context));
+      (a.flags & CLONE_THREAD) ? Ref<ThreadGroup>(&parent.thread_group()) : new_group(parent, a, pid, lock);
+  auto child = make_ref<Task>(kernel, group, pid, std::move(made.context));
   copy_private(parent, *child, a);
-  copy_shared(parent, *child, a.flags, std::move(made.mm));
+  give_shared(parent, *child, std::move(shares), std::move(made.mm));
   auto& g = group->implementation();
   g.tasks.push_back(child);
   if (!g.leader) g.leader = child;
-  kernel.pids().add(tid, child, lock);
+  child->pids().add(*pid, child, lock);
   kernel.task_started(lock);
   if (g.stopped) child->notify_work(work::stop);
   if (kernel.frozen()) child->notify_work(work::freeze);
@@ -177,9 +190,11 @@ Result<void> wait_for_vfork_child(Task& parent, Task::Implementation::VforkDone&
 }  // namespace
 
 Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
-  TRY(check_flags(a));
+  TRY(check_flags(parent, a));
   TRY(check_process_limit(parent));
-  if (!a.set_tid.empty()) return fail(Errno::Perm);
+  if (!a.set_tid.empty() && !parent.capable(CAP_SYS_ADMIN) && !parent.capable(CAP_CHECKPOINT_RESTORE))
+    return fail(Errno::Perm);
+  auto shares = TRY(share_or_copy(parent, a.flags));
   auto made = TRY(clone_context(parent, a.flags));
   platform::Context& context = *made.context;
   context.set_syscall_result(0);
@@ -189,11 +204,11 @@ Result<int32_t> clone_task(Task& parent, CloneArguments const& a) {
     context.set_registers(registers);
   }
   if (a.flags & CLONE_SETTLS) context.set_fs_base(a.tls);
-  auto child = TRY(insert_task(parent, a, std::move(made)));
+  auto child = TRY(insert_task(parent, a, std::move(made), std::move(shares)));
   if (!(a.flags & CLONE_THREAD)) cpu_limit_changed(child->thread_group());
-  int32_t tid = child->tid();
+  int32_t const own_tid = child->tid(), tid = parent.pids().number_of(*child);
   if (a.flags & CLONE_CHILD_SETTID)
-    (void)child->context().copy_out(a.child_tid.address().value, std::as_bytes(std::span(&tid, 1)));
+    (void)child->context().copy_out(a.child_tid.address().value, std::as_bytes(std::span(&own_tid, 1)));
   if (a.flags & CLONE_PARENT_SETTID) (void)parent.write(a.parent_tid, tid);
   if (a.flags & CLONE_PIDFD) {
     auto fd = make_pidfd(Ref<ThreadGroup>(&child->thread_group()), 0);

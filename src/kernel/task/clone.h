@@ -17,7 +17,7 @@ struct CloneArguments {
   std::vector<int32_t> set_tid;
 };
 
-// The child's tid. EINVAL for flags that exclude each other or namespaces (not done); EAGAIN at limits.
+// The child's tid. EINVAL for flags that exclude each other; EPERM; EAGAIN and ENOSPC at limits.
 Result<int32_t> clone_task(Task&, CloneArguments const&);
 
 // Replaces the calling task's program. On success the registers have been replaced.

@@ -48,13 +48,12 @@ Result<void> become_only_thread(Task& task) {
   g.exec_task = nullptr;
   if (!waited) return waited;
   if (g.leader.get() != &task) {
-    auto& pids = task.kernel().pids();
     Ref<Task> old_leader = g.leader;
     old_leader->implementation().state.store(TaskState::Dead);
     Ref<Task> self(&task);
-    pids.remove(task.tid(), lock);
-    TaskAccess::set_tid(task, group.tgid());
-    pids.add(group.tgid(), self, lock);
+    task.pids().remove(*task.pid(), lock);
+    TaskAccess::set_pid(task, Ref<Pid>(&group.pid()));
+    task.pids().add(group.pid(), self, lock);
     g.leader = self;
   }
   return {};

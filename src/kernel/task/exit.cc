@@ -8,6 +8,7 @@
 #include "kernel/ipc/sysv.h"
 #include "kernel/kernel.h"
 #include "kernel/signal/delivery.h"
+#include "kernel/task/host_wait.h"
 #include "kernel/task/robust_list.h"
 #include "kernel/task/task_access.h"
 #include "kernel/terminal.h"
@@ -23,12 +24,12 @@ int child_code(int32_t status) {
   return WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
 }
 
-SignalInfo child_signal(ThreadGroup& child, int signal, int code, int status) {
+SignalInfo child_signal(ThreadGroup& parent, ThreadGroup& child, int signal, int code, int status) {
   auto& c = child.implementation();
   SignalInfo info;
   info.raw.si_signo = signal;
   info.raw.si_code = code;
-  info.raw.si_pid = child.tgid();
+  info.raw.si_pid = parent.pids().number_of(child);
   info.raw.si_uid = c.leader ? c.leader->credentials()->uid : 0;
   info.raw.si_status = status;
   constexpr Nanoseconds tick = ns_per_second / 100;
@@ -53,7 +54,7 @@ void reap(ThreadGroup& child, ProcessLocked const& lock) {
     std::erase(p.children, keep);
     c.parent = nullptr;
   }
-  child.kernel().pids().remove(child.tgid(), lock);
+  child.pids().remove(child.pid(), lock);
   c.leader = nullptr;
   c.process_group = nullptr;
 }
@@ -74,24 +75,25 @@ void notify_parent_of_exit(ThreadGroup& child, ProcessLocked const& lock) {
   if (c.exit_signal != 0) {
     int32_t status = c.exit_status;
     int value = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-    (void)parent.send_signal(child_signal(child, c.exit_signal, child_code(status), value), lock);
+    (void)parent.send_signal(child_signal(parent, child, c.exit_signal, child_code(status), value), lock);
   }
   if (ignores) reap(child, lock);
   parent.child_queue.wake(EPOLLIN);
 }
 
+// A subreaper among its ancestors that are in its namespace, else that namespace's init (find_new_reaper of Linux).
 ThreadGroup* new_parent_for_orphans(ThreadGroup& dying, ProcessLocked const& lock) {
-  for (ThreadGroup* p = dying.implementation().parent; p != nullptr; p = p->implementation().parent)
+  for (ThreadGroup* p = dying.implementation().parent; p != nullptr && &p->pids() == &dying.pids();
+       p = p->implementation().parent)
     if (p->implementation().child_subreaper && !p->implementation().zombie && !p->implementation().group_exiting)
       return p;
-  auto init = dying.kernel().pids().group(1, lock);
+  auto init = dying.pids().group(1, lock);
   return init && init != &dying && !init->implementation().zombie ? init.get() : nullptr;
 }
 
-void hang_up_if_orphaned_and_stopped(ProcessGroup& group, ThreadGroup const* leaving, PidNamespace& pids,
-                                     ProcessLocked const& lock) {
-  if (!process_group_is_orphaned(pids, group, leaving, lock)) return;
-  auto members = pids.groups_of(group, lock);
+void hang_up_if_orphaned_and_stopped(ProcessGroup& group, ThreadGroup const* leaving, ProcessLocked const& lock) {
+  if (!process_group_is_orphaned(group, leaving, lock)) return;
+  auto members = group.members(lock);
   bool any_stopped =
       std::any_of(members.begin(), members.end(), [](auto const& m) { return m->implementation().stopped; });
   if (!any_stopped) return;
@@ -111,7 +113,7 @@ void reparent_children(ThreadGroup& dying, ProcessLocked const& lock) {
     c.parent = adopter;
     for (auto const& t : c.tasks)
       if (int s = t->implementation().parent_death_signal)
-        (void)t->thread_group().send_signal(SignalInfo::from_user(s, SI_USER, dying.tgid(), 0), lock);
+        (void)t->thread_group().send_signal(SignalInfo::from_user(s, SI_USER, child->pids().number_of(dying), 0), lock);
     if (adopter) {
       adopter->implementation().children.push_back(child);
       c.exit_signal = SIGCHLD;
@@ -120,25 +122,38 @@ void reparent_children(ThreadGroup& dying, ProcessLocked const& lock) {
     if (c.zombie) {
       notify_parent_of_exit(*child, lock);
     } else if (c.process_group && c.process_group != d.process_group) {
-      hang_up_if_orphaned_and_stopped(*c.process_group, &dying, dying.kernel().pids(), lock);
+      hang_up_if_orphaned_and_stopped(*c.process_group, &dying, lock);
     }
   }
 }
 
+// A pid namespace ends with its init (zap_pid_ns_processes of Linux): what is in it is killed, and init's end is told
+// to nobody before all of that has gone.
+void end_pid_namespace(ThreadGroup& init) {
+  PidNamespace& space = init.pids();
+  space.close();
+  {
+    ProcessLocked lock(init.kernel());
+    auto& g = init.implementation();
+    g.handlers = make_ref<SignalHandlers>();
+    (*g.handlers)[SIGCHLD].handler = signal_ignore;  // children that end from now on are reaped at once
+    for (auto const& child : std::vector(g.children))
+      if (child->implementation().zombie) reap(*child, lock);
+    for (auto const& other : space.groups(lock))
+      if (other != &init) run_loop::request_group_kill(*other, SIGKILL, lock);
+  }
+  wait_on_host_thread(space.departures(), [&] {
+    ProcessLocked lock(init.kernel());
+    return space.task_count(lock) <= 1;
+  });
+}
+
 void finish_group(ThreadGroup& group, ProcessLocked const& lock) {
   auto& g = group.implementation();
-  auto& pids = group.kernel().pids();
-  if (!g.group_exiting) {
-    g.group_exiting = true;
-    g.exit_status = g.leader->implementation().exit_status;
-  }
-  if (g.process_group && g.process_group->session().id() == group.tgid()) disassociate_terminal(group, lock);
+  if (g.process_group && &g.process_group->session().pid() == &group.pid()) disassociate_terminal(group, lock);
   detach_timers(group, lock);
-  if (g.process_group) hang_up_if_orphaned_and_stopped(*g.process_group, &group, pids, lock);
+  if (g.process_group) hang_up_if_orphaned_and_stopped(*g.process_group, &group, lock);
   reparent_children(group, lock);
-  if (group.tgid() == 1)
-    for (auto const& other : pids.groups(lock))
-      if (other != &group) run_loop::request_group_kill(*other, SIGKILL, lock);
   g.zombie = true;
   g.stopped = false;
   Ref<ThreadGroup> keep(&group);
@@ -151,12 +166,13 @@ struct Released {
   Ref<FdTable> files;
   Ref<FsContext> fs;
   Ref<MemoryManager> mm;
+  Ref<NamespaceSet const> namespaces;
 };
 
 Released release_shared(Task& task) {
   auto& own = task.implementation();
   MutexLock lock(own.shared_mutex);
-  return {std::move(own.files), std::move(own.fs), std::move(own.mm)};
+  return {std::move(own.files), std::move(own.fs), std::move(own.mm), std::move(own.namespaces)};
 }
 
 void clear_child_tid(Task& task, MemoryManager& mm) {
@@ -165,6 +181,29 @@ void clear_child_tid(Task& task, MemoryManager& mm) {
   uint64_t address = std::exchange(own.clear_child_tid, 0);
   if (mm.ref_count() <= 1) return;  // nobody left to see it
   task.context().clear_at_end(address);
+}
+
+// Takes the exiting task out of its group; whether it was the last.
+bool leave_group(Task& task, Ref<platform::AddressSpace> left, ProcessLocked const& lock) {
+  auto& own = task.implementation();
+  ThreadGroup& group = task.thread_group();
+  auto& g = group.implementation();
+  Ref<Task> keep(&task);
+  own.exiting = true;
+  hand_over_group_signals(task, lock);
+  if (left) g.left_spaces.push_back(std::move(left));
+  IoCounts const& io = own.io;
+  std::atomic<uint64_t> const* const counts[] = {&io.read_bytes, &io.written_bytes, &io.reads, &io.writes};
+  for (size_t i = 0; i < std::size(counts); ++i) g.io_of_ended[i] += counts[i]->load(std::memory_order_relaxed);
+  std::erase(g.tasks, keep);
+  bool is_leader = g.leader == keep;
+  own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);
+  if (!is_leader) task.pids().remove(*task.pid(), lock);
+  if (g.exec_task) g.exec_task->wake();
+  if (!g.tasks.empty()) return false;
+  // What the last thread ends with, the process does (synchronize_group_exit of Linux).
+  if (!std::exchange(g.group_exiting, true)) g.exit_status = own.exit_status;
+  return true;
 }
 
 }  // namespace
@@ -184,12 +223,12 @@ void release_mm_of_task(Task& task) {
 }
 
 void exit_task(Task& task) {
-  auto& own = task.implementation();
   Ref<Task> keep(&task);
   ThreadGroup& group = task.thread_group();
   Ref<ThreadGroup> keep_group(&group);
   release_mm_of_task(task);
   Released released = release_shared(task);
+  Ref<NamespaceSet const> const namespaces = std::move(released.namespaces);
   if (released.files && released.files->ref_count() == 1)
     for (auto& file : released.files->take_all()) (void)close_descriptor(task, *released.files, *file);
   released.files = nullptr;
@@ -200,23 +239,22 @@ void exit_task(Task& task) {
   if (released.mm && released.mm->ref_count() == 1) left = released.mm->address_space_ref();
   released.mm = nullptr;
 
-  ProcessLocked lock(task.kernel());
-  auto& g = group.implementation();
-  own.exiting = true;
-  hand_over_group_signals(task, lock);
-  if (left) g.left_spaces.push_back(std::move(left));
-  IoCounts const& io = keep->implementation().io;
-  std::atomic<uint64_t> const* const counts[] = {&io.read_bytes, &io.written_bytes, &io.reads, &io.writes};
-  for (size_t i = 0; i < std::size(counts); ++i) g.io_of_ended[i] += counts[i]->load(std::memory_order_relaxed);
-  std::erase(g.tasks, keep);
-  bool is_leader = g.leader == keep;
-  own.state.store(is_leader ? TaskState::Zombie : TaskState::Dead);
-  if (!is_leader) task.kernel().pids().remove(task.tid(), lock);
-  if (g.exec_task) g.exec_task->wake();
-  if (g.tasks.empty()) {
-    task.kernel().ipc().sysv->semaphores.process_exited(group.tgid());
+  auto finish = [&](ProcessLocked const& lock) {
+    namespaces->ipc->sysv.semaphores.process_exited(group.pid());
     finish_group(group, lock);
+  };
+  bool ends_namespace = false;
+  {
+    ProcessLocked lock(task.kernel());
+    bool const is_last = leave_group(task, std::move(left), lock);
+    ends_namespace = is_last && group.is_init();
+    if (is_last && !ends_namespace) finish(lock);
+    if (!ends_namespace) task.kernel().task_ended(lock);
   }
+  if (!ends_namespace) return;
+  end_pid_namespace(group);
+  ProcessLocked lock(task.kernel());
+  finish(lock);
   task.kernel().task_ended(lock);
 }
 
@@ -225,18 +263,16 @@ void notify_parent_of_stop(ThreadGroup& child, int code, int signal, ProcessLock
   if (c.parent == nullptr) return;
   SignalAction const& action = (*c.parent->implementation().handlers)[SIGCHLD];
   if (!(action.flags & SA_NOCLDSTOP) && action.handler != reinterpret_cast<uint64_t>(SIG_IGN))
-    (void)c.parent->send_signal(child_signal(child, SIGCHLD, code, signal), lock);
+    (void)c.parent->send_signal(child_signal(*c.parent, child, SIGCHLD, code, signal), lock);
   c.parent->child_queue.wake(EPOLLIN);
 }
 
-bool process_group_is_orphaned(PidNamespace& pids, ProcessGroup const& group, ThreadGroup const* leaving,
-                               ProcessLocked const& lock) {
-  for (auto const& member : pids.groups_of(group, lock)) {
+bool process_group_is_orphaned(ProcessGroup const& group, ThreadGroup const* leaving, ProcessLocked const& lock) {
+  for (auto const& member : group.members(lock)) {
     auto const& m = member->implementation();
     if (member == leaving || m.zombie || m.parent == nullptr) continue;
     auto parent_group = m.parent->process_group(lock);
-    if (parent_group && parent_group.get() != &group && parent_group->session().id() == group.session().id())
-      return false;
+    if (parent_group && parent_group.get() != &group && &parent_group->session() == &group.session()) return false;
   }
   return true;
 }
@@ -251,22 +287,19 @@ bool eligible(ThreadGroup const& child, WaitSelector const& w, Task const& waite
     case WaitSelector::Kind::Any:
       return true;
     case WaitSelector::Kind::Pid:
-      return child.tgid() == w.id;
+      return waiter.pids().number_of(child) == w.id;
     case WaitSelector::Kind::Group: {
-      int32_t wanted = w.id;
-      if (wanted == 0) {
-        auto const& own = waiter.thread_group().implementation().process_group;
-        wanted = own ? own->id() : 0;
-      }
-      return c.process_group && c.process_group->id() == wanted;
+      if (w.id == 0) return c.process_group == waiter.thread_group().implementation().process_group;
+      return c.process_group && c.process_group->id_in(waiter.pids()) == w.id;
     }
   }
   return false;
 }
 
-std::optional<WaitedChild> report(ThreadGroup& child, WaitSelector const& w, ProcessLocked const& lock) {
+std::optional<WaitedChild> report(ThreadGroup& child, WaitSelector const& w, Task const& waiter,
+                                  ProcessLocked const& lock) {
   auto& c = child.implementation();
-  WaitedChild out{.pid = child.tgid(), .uid = c.leader ? c.leader->credentials()->uid : 0};
+  WaitedChild out{.pid = waiter.pids().number_of(child), .uid = c.leader ? c.leader->credentials()->uid : 0};
   if (w.wants_usage) {
     c.settle_usage();
     out.usage.add(c.own);
@@ -306,7 +339,7 @@ Result<std::optional<WaitedChild>> wait_for_child(Task& task, WaitSelector const
     for (auto const& child : children) {
       if (!eligible(*child, selector, task)) continue;
       any = true;
-      if ((found = report(*child, selector, lock))) return true;
+      if ((found = report(*child, selector, task, lock))) return true;
     }
     return !any || selector.no_hang;
   };

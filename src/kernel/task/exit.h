@@ -21,7 +21,7 @@ void notify_parent_of_stop(ThreadGroup& child, int code, int signal, ProcessLock
 
 // Whether the orphaned-group rule applies: no member has a parent in another group of the same session (POSIX 3.264).
 // `leaving` is not counted.
-bool process_group_is_orphaned(PidNamespace&, ProcessGroup const&, ThreadGroup const* leaving, ProcessLocked const&);
+bool process_group_is_orphaned(ProcessGroup const&, ThreadGroup const* leaving, ProcessLocked const&);
 
 // Which children a wait call asks for.
 struct WaitSelector {

@@ -37,7 +37,7 @@ Result<bool> replace(Task& task, uint64_t address, uint32_t& word, uint32_t with
 // ESRCH: no such thread; EAGAIN: it is about to exit and will give the lock up.
 Result<void> check_owner(Task& task, uint32_t tid) {
   ProcessLocked lock(task.kernel());
-  auto owner = task.kernel().pids().task(static_cast<int32_t>(tid), lock);
+  auto owner = task.pids().task(static_cast<int32_t>(tid), lock);
   if (!owner) return fail(Errno::Srch);
   if (owner->pending_work() & work::kill) return fail(Errno::Again);
   return {};

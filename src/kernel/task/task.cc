@@ -5,6 +5,7 @@
 
 #include "host/futex.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/task_internal.h"
 
 namespace cofferdam::kernel {
@@ -32,18 +33,25 @@ bool sleep_on(std::atomic<uint32_t>& word, Deadline deadline) {
 
 }  // namespace
 
-Task::Task(Kernel& kernel, Ref<ThreadGroup> group, int32_t tid, std::unique_ptr<platform::Context> context)
+Task::Task(Kernel& kernel, Ref<ThreadGroup> group, Ref<Pid> pid, std::unique_ptr<platform::Context> context)
     : kernel_(kernel),
       thread_group_(std::move(group)),
-      tid_(tid),
+      pids_(pid->space()),
+      tid_(pid->number()),
       context_(std::move(context)),
       implementation_(std::make_unique<Implementation>()) {
+  implementation_->pid = std::move(pid);
   implementation_->start_time_ns = host_now(CLOCK_MONOTONIC);
 }
 
 Task::~Task() = default;
 
 int32_t Task::tgid() const { return thread_group_->tgid(); }
+
+Ref<Pid> Task::pid() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->pid;
+}
 
 Ref<Credentials const> Task::credentials() const {
   MutexLock lock(implementation_->shared_mutex);
@@ -95,6 +103,16 @@ Ref<FsContext> Task::fs() const {
 Ref<MemoryManager> Task::mm() const {
   MutexLock lock(implementation_->shared_mutex);
   return implementation_->mm;
+}
+
+Ref<NamespaceSet const> Task::namespaces() const {
+  MutexLock lock(implementation_->shared_mutex);
+  return implementation_->namespaces;
+}
+
+void Task::set_namespaces(Ref<NamespaceSet const> namespaces) {
+  MutexLock lock(implementation_->shared_mutex);
+  std::swap(implementation_->namespaces, namespaces);
 }
 
 Result<std::string> Task::read_path(UserCString from) { return read_string(from, PATH_MAX); }

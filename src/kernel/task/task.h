@@ -32,18 +32,20 @@
 namespace cofferdam::kernel {
 
 class Kernel;
-class ThreadGroup;
+class Pid;
 class PidNamespace;
+struct NamespaceSet;
+class ThreadGroup;
 struct TaskAccess;
 
 class Task : public RefCounted {
  public:
   Kernel& kernel() const { return kernel_; }
   ThreadGroup& thread_group() const { return *thread_group_; }
-  int32_t tid() const {
-    return tid_.load(std::memory_order_relaxed);
-  }  // in the kernel's root pid namespace, which is what this sandbox's guests see
+  int32_t tid() const { return tid_.load(std::memory_order_relaxed); }  // as it sees itself
   int32_t tgid() const;
+  Ref<Pid> pid() const;
+  PidNamespace& pids() const { return pids_; }  // that it is in
 
   // Who it is. A snapshot: credentials are immutable objects.
   Ref<Credentials const> credentials() const;
@@ -60,6 +62,8 @@ class Task : public RefCounted {
   Result<Ref<File>> file(int fd, bool allow_path = false) const;  // [own] files()->get(), without a lock of the task's
   Ref<FsContext> fs() const;
   Ref<MemoryManager> mm() const;
+  Ref<NamespaceSet const> namespaces() const;
+  void set_namespaces(Ref<NamespaceSet const>);       // [own]
   void unshare_files();                               // [own] its own copy of the descriptor table, if it shares one
   platform::Context& context() { return *context_; }  // [own]
 
@@ -130,7 +134,7 @@ class Task : public RefCounted {
   struct Implementation;  // run loop, exit, ptrace and timers: task_internal.h
   Implementation& implementation() { return *implementation_; }
 
-  Task(Kernel&, Ref<ThreadGroup>, int32_t tid, std::unique_ptr<platform::Context>);
+  Task(Kernel&, Ref<ThreadGroup>, Ref<Pid>, std::unique_ptr<platform::Context>);
   ~Task() override;
 
  private:
@@ -138,6 +142,7 @@ class Task : public RefCounted {
   friend struct TaskAccess;  // kernel/task alone
   Kernel& kernel_;
   Ref<ThreadGroup> thread_group_;
+  PidNamespace& pids_;        // held by its Pid
   std::atomic<int32_t> tid_;  // changes once: execve of a thread that is not the leader
   std::unique_ptr<platform::Context> context_;
   std::atomic<uint32_t> work_{0};

@@ -22,7 +22,11 @@ struct TaskAccess {
   }
   // Without a lock: the task's own thread alone changes which it is.
   static FdTable& own_files(Task& t) NO_THREAD_SAFETY_ANALYSIS { return *t.implementation().files; }
-  static void set_tid(Task& t, int32_t tid) { t.tid_.store(tid, std::memory_order_relaxed); }
+  static void set_pid(Task& t, Ref<Pid> pid) {
+    t.tid_.store(pid->number(), std::memory_order_relaxed);
+    MutexLock lock(t.implementation_->shared_mutex);
+    std::swap(t.implementation_->pid, pid);
+  }
   // What the thread has used on the host, from any thread; zero once it has exited.
   static platform::AddressSpace::Usage usage(Task& t) {
     MutexLock lock(t.context_mutex_);

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/seccomp/seccomp.h"
 #include "kernel/task/task.h"
 #include "kernel/task/thread_group.h"
@@ -57,6 +58,8 @@ struct Task::Implementation {
   Ref<FsContext> fs GUARDED_BY(shared_mutex);
   Ref<MemoryManager> mm GUARDED_BY(shared_mutex);
   std::string name GUARDED_BY(shared_mutex);
+  Ref<Pid> pid GUARDED_BY(shared_mutex);
+  Ref<NamespaceSet const> namespaces GUARDED_BY(shared_mutex);
 
   // [lock]
   PendingSignals pending;

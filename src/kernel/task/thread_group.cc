@@ -4,40 +4,42 @@
 
 #include <algorithm>
 
-#include "kernel/kernel.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::kernel {
 
-ThreadGroup::ThreadGroup(Kernel& kernel, int32_t tgid)
-    : kernel_(kernel), tgid_(tgid), implementation_(std::make_unique<Implementation>()) {
+ThreadGroup::ThreadGroup(Kernel& kernel, Ref<Pid> pid)
+    : kernel_(kernel), pid_(std::move(pid)), implementation_(std::make_unique<Implementation>()) {
   implementation_->start_time_ns = host_now(CLOCK_MONOTONIC);
   implementation_->handlers = make_ref<SignalHandlers>();
 }
 
 ThreadGroup::~ThreadGroup() = default;
 
-Session::Session(PidNamespace& pids, int32_t id, ProcessLocked const&) : pids_(pids), id_(id) {
-  MutexLock lock(pids_.ids_mutex_);
-  pids_.sessions_[id] = this;
-}
+Session::Session(Ref<Pid> pid) : pid_(std::move(pid)) { pid_->add_user(); }
 
-Session::~Session() {
-  MutexLock lock(pids_.ids_mutex_);
-  if (auto it = pids_.sessions_.find(id_); it != pids_.sessions_.end() && it->second == this) pids_.sessions_.erase(it);
-}
+Session::~Session() { pid_->remove_user(); }
 
-ProcessGroup::ProcessGroup(PidNamespace& pids, int32_t id, Ref<Session> session, ProcessLocked const&)
-    : pids_(pids), id_(id), session_(std::move(session)) {
-  MutexLock lock(pids_.ids_mutex_);
-  pids_.process_groups_[id] = this;
+ProcessGroup::ProcessGroup(Ref<Pid> pid, Ref<Session> session) : pid_(std::move(pid)), session_(std::move(session)) {
+  pid_->add_user();
+  MutexLock lock(pid_->mutex_);
+  pid_->process_group_ = this;
 }
 
 ProcessGroup::~ProcessGroup() {
-  MutexLock lock(pids_.ids_mutex_);
-  if (auto it = pids_.process_groups_.find(id_); it != pids_.process_groups_.end() && it->second == this)
-    pids_.process_groups_.erase(it);
+  {
+    MutexLock lock(pid_->mutex_);
+    if (pid_->process_group_ == this) pid_->process_group_ = nullptr;
+  }
+  pid_->remove_user();
+}
+
+std::vector<Ref<ThreadGroup>> ProcessGroup::members(ProcessLocked const& lock) const {
+  std::vector<Ref<ThreadGroup>> found;
+  for (auto& group : pid_->space().top().groups(lock))
+    if (group->process_group(lock).get() == this) found.push_back(std::move(group));
+  return found;
 }
 
 Ref<Task> ThreadGroup::leader(ProcessLocked const&) const { return implementation_->leader; }
@@ -52,7 +54,7 @@ Ref<ProcessGroup> ThreadGroup::process_group(ProcessLocked const&) const { retur
 
 int32_t ThreadGroup::parent_tgid() const {
   ProcessLocked lock(kernel_);
-  return implementation_->parent ? implementation_->parent->tgid() : 0;
+  return implementation_->parent ? pids().number_of(*implementation_->parent) : 0;
 }
 
 bool ThreadGroup::exited(ProcessLocked const&) const { return implementation_->zombie; }
@@ -77,60 +79,11 @@ void GroupUsage::add(GroupUsage const& u) {
   max_resident_bytes = std::max(max_resident_bytes, u.max_resident_bytes);
 }
 
-Ref<Task> PidNamespace::task(int32_t tid, ProcessLocked const&) const {
-  auto it = tasks_.find(tid);
-  return it == tasks_.end() ? Ref<Task>() : it->second;
-}
-
-Ref<ThreadGroup> PidNamespace::group(int32_t tgid, ProcessLocked const&) const {
-  auto it = tasks_.find(tgid);
-  if (it == tasks_.end() || it->second->tgid() != tgid) return {};
-  return Ref<ThreadGroup>(&it->second->thread_group());
-}
-
-Ref<ProcessGroup> PidNamespace::process_group(int32_t pgid, ProcessLocked const&) const {
-  MutexLock lock(ids_mutex_);
-  auto it = process_groups_.find(pgid);
-  if (it == process_groups_.end() || !it->second->try_ref()) return {};
-  return Ref<ProcessGroup>::adopt(it->second);
-}
-
-std::vector<Ref<ThreadGroup>> PidNamespace::groups(ProcessLocked const&) const {
-  std::vector<Ref<ThreadGroup>> all;
-  for (auto const& [tid, task] : tasks_)
-    if (task->tgid() == tid) all.emplace_back(&task->thread_group());
-  return all;
-}
-
-std::vector<Ref<ThreadGroup>> PidNamespace::groups_of(ProcessGroup const& wanted, ProcessLocked const& lock) const {
-  std::vector<Ref<ThreadGroup>> members;
-  for (auto& group : groups(lock))
-    if (group->process_group(lock).get() == &wanted) members.push_back(std::move(group));
-  return members;
-}
-
 void ThreadGroup::Implementation::settle_usage() {
   for (auto const& space : left_spaces) own.add(space->usage());
   for (auto const& space : left_spaces_of_children) waited_children.add(space->usage());
   left_spaces.clear();
   left_spaces_of_children.clear();
 }
-
-Result<int32_t> PidNamespace::allocate(ProcessLocked const&) {
-  constexpr int32_t pid_max = 32768, reserved = 300;  // numbers wrap to 300 as Linux's (RESERVED_PIDS)
-  for (int32_t tries = 0; tries < pid_max; ++tries) {
-    if (++last_ >= pid_max) last_ = reserved;
-    if (tasks_.contains(last_)) continue;
-    MutexLock lock(ids_mutex_);
-    if (!process_groups_.contains(last_) && !sessions_.contains(last_)) return last_;
-  }
-  return fail(Errno::Again);
-}
-
-void PidNamespace::add(int32_t tid, Ref<Task> task, ProcessLocked const&) { tasks_[tid] = std::move(task); }
-
-void PidNamespace::remove(int32_t tid, ProcessLocked const&) { tasks_.erase(tid); }
-
-size_t PidNamespace::task_count(ProcessLocked const&) const { return tasks_.size(); }
 
 }  // namespace cofferdam::kernel

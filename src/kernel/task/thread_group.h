@@ -1,4 +1,4 @@
-// A thread group (what people call a process), process groups, sessions, and the pid namespace that numbers them.
+// A thread group (what people call a process), process groups and sessions.
 #pragma once
 
 #include <sys/resource.h>
@@ -16,6 +16,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "kernel/signal/signal.h"
+#include "kernel/task/pid.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/time/clock.h"
 #include "kernel/wait_queue.h"
@@ -26,32 +27,35 @@ class File;
 class Kernel;
 class Task;
 class ThreadGroup;
-class PidNamespace;
 class Terminal;  // kernel/terminal.h
 
 class Session : public RefCounted {
  public:
-  Session(PidNamespace&, int32_t id, ProcessLocked const&);
+  explicit Session(Ref<Pid>);
   ~Session() override;
-  int32_t id() const { return id_; }
+  Pid& pid() const { return *pid_; }
+  int32_t id() const { return pid_->number(); }  // as its leader sees it
+  int32_t id_in(PidNamespace const& space) const { return pid_->number_in(space); }
   Ref<RefCounted> controlling_terminal;  // [lock] a Terminal (kernel/terminal.h)
-  int32_t hung_up_foreground = 0;        // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
+  Ref<Pid> hung_up_foreground;           // [lock] its foreground group when it was hung up; SIGHUP when the leader ends
 
  private:
-  PidNamespace& pids_;
-  int32_t id_;
+  Ref<Pid> pid_;
 };
 
 class ProcessGroup : public RefCounted {
  public:
-  ProcessGroup(PidNamespace&, int32_t id, Ref<Session> session, ProcessLocked const&);
+  ProcessGroup(Ref<Pid>, Ref<Session> session);
   ~ProcessGroup() override;
-  int32_t id() const { return id_; }
+  Pid& pid() const { return *pid_; }
+  int32_t id() const { return pid_->number(); }  // as its leader sees it
+  int32_t id_in(PidNamespace const& space) const { return pid_->number_in(space); }
   Session& session() const { return *session_; }
+  // Zombies included.
+  std::vector<Ref<ThreadGroup>> members(ProcessLocked const&) const;
 
  private:
-  PidNamespace& pids_;
-  int32_t id_;
+  Ref<Pid> pid_;
   Ref<Session> session_;
 };
 
@@ -69,10 +73,14 @@ class ResourceLimits {
 
 class ThreadGroup : public RefCounted {
  public:
-  ThreadGroup(Kernel&, int32_t tgid);
+  ThreadGroup(Kernel&, Ref<Pid>);
   ~ThreadGroup() override;
   Kernel& kernel() const { return kernel_; }
-  int32_t tgid() const { return tgid_; }
+  Pid& pid() const { return *pid_; }
+  int32_t tgid() const { return pid_->number(); }  // as it sees itself
+  PidNamespace& pids() const { return pid_->space(); }
+  // The first of its pid namespace, which the others end with.
+  bool is_init() const { return tgid() == 1; }
 
   ResourceLimits limits;
 
@@ -81,7 +89,7 @@ class ThreadGroup : public RefCounted {
   Ref<ThreadGroup> parent(ProcessLocked const&) const;  // null for init
   std::vector<Ref<ThreadGroup>> children(ProcessLocked const&) const;
   Ref<ProcessGroup> process_group(ProcessLocked const&) const;
-  int32_t parent_tgid() const;              // 0 for init
+  int32_t parent_tgid() const;              // 0 for init, and where the parent is in a namespace above
   bool exited(ProcessLocked const&) const;  // a zombie
 
   // To the process: any thread that does not block it takes it. EAGAIN: queue full.
@@ -98,36 +106,8 @@ class ThreadGroup : public RefCounted {
 
  private:
   Kernel& kernel_;
-  int32_t const tgid_;
+  Ref<Pid> const pid_;
   std::unique_ptr<Implementation> implementation_;
-};
-
-// All tasks by number. One per sandbox for now; nested namespaces hang below it later.
-class PidNamespace {
- public:
-  Ref<Task> task(int32_t tid, ProcessLocked const&) const;
-  Ref<ThreadGroup> group(int32_t tgid, ProcessLocked const&) const;
-  Ref<ProcessGroup> process_group(int32_t pgid, ProcessLocked const&) const;
-  std::vector<Ref<ThreadGroup>> groups(ProcessLocked const&) const;  // ascending by tgid
-  std::vector<Ref<ThreadGroup>> groups_of(ProcessGroup const&, ProcessLocked const&) const;
-  // A free number; EAGAIN at the limit. Numbers rise and wrap as Linux's.
-  Result<int32_t> allocate(ProcessLocked const&);
-  // For what runs before init: leaves the number 1 to it.
-  void keep_init_number(ProcessLocked const&) { last_ = std::max(last_, 1); }
-  void add(int32_t tid, Ref<Task>, ProcessLocked const&);
-  void remove(int32_t tid, ProcessLocked const&);
-  size_t task_count(ProcessLocked const&) const;
-  int32_t last_pid(ProcessLocked const&) const { return last_; }
-
- private:
-  friend class ProcessGroup;
-  friend class Session;
-  std::map<int32_t, Ref<Task>> tasks_;
-  // Living ones register themselves, and leave in their destructors: on any thread, so under a lock of their own.
-  mutable Mutex ids_mutex_;
-  std::map<int32_t, ProcessGroup*> process_groups_ GUARDED_BY(ids_mutex_);
-  std::map<int32_t, Session*> sessions_ GUARDED_BY(ids_mutex_);
-  int32_t last_ = 0;
 };
 
 }  // namespace cofferdam::kernel

@@ -21,15 +21,17 @@ bool ignores_or_blocks(Task& task, int signal, ProcessLocked const&) {
   return handlers && (*handlers)[signal].handler == 1;  // SIG_IGN
 }
 
-void signal_group_of(int32_t id, int signal, Kernel& kernel, ProcessLocked const& lock) {
-  if (id == 0) return;
-  if (Ref<ProcessGroup> group = kernel.pids().process_group(id, lock)) signal_group(*group, signal, kernel, lock);
+bool leads(ThreadGroup const& group, Session const& session) { return &session.pid() == &group.pid(); }
+
+void signal_group_of(Ref<Pid> const& id, int signal, ProcessLocked const& lock) {
+  if (!id) return;
+  if (Ref<ProcessGroup> group = id->space().process_group(id->number())) signal_group(*group, signal, lock);
 }
 
 }  // namespace
 
-void signal_group(ProcessGroup const& group, int signal, Kernel& kernel, ProcessLocked const& lock) {
-  for (Ref<ThreadGroup> const& member : kernel.pids().groups_of(group, lock))
+void signal_group(ProcessGroup const& group, int signal, ProcessLocked const& lock) {
+  for (Ref<ThreadGroup> const& member : group.members(lock))
     (void)member->send_signal(SignalInfo::from_kernel(signal), lock);  // a full queue loses it, as on Linux
 }
 
@@ -49,22 +51,22 @@ bool Terminal::controls(Task& task, ProcessLocked const& lock) const {
 }
 
 void Terminal::leave_session(Session& session, ProcessLocked const&) {
-  session_ = foreground_ = 0;
+  session_ = foreground_ = {};
   session.controlling_terminal = {};
 }
 
 void Terminal::set_controlling(ThreadGroup& leader, ProcessLocked const& lock) {
   Ref<ProcessGroup> group = leader.process_group(lock);
   if (!group) return;
-  session_ = group->session().id();
-  foreground_ = group->id();
+  session_ = Ref<Pid>(&group->session().pid());
+  foreground_ = Ref<Pid>(&group->pid());
   group->session().controlling_terminal = Ref<Terminal>(this);
 }
 
 void Terminal::adopt_on_open(Task& task) {
   ProcessLocked lock(kernel_);
   Session* session = session_of_group(task.thread_group(), lock);
-  if (!session || session->id() != task.tgid() || session->controlling_terminal || session_ != 0) return;
+  if (!session || !leads(task.thread_group(), *session) || session->controlling_terminal || session_) return;
   set_controlling(task.thread_group(), lock);
 }
 
@@ -73,11 +75,12 @@ Result<void> Terminal::set_controlling(Task& task, bool steal) {
   ProcessLocked lock(kernel_);
   Session* session = session_of_group(task.thread_group(), lock);
   if (!session) return fail(Errno::Perm);
-  if (session->id() == task.tgid() && session_ == session->id()) return {};  // it is ours already
-  if (session->id() != task.tgid() || session->controlling_terminal) return fail(Errno::Perm);
-  if (session_ != 0) {
+  bool const leader = leads(task.thread_group(), *session);
+  if (leader && session_ == &session->pid()) return {};  // it is ours already
+  if (!leader || session->controlling_terminal) return fail(Errno::Perm);
+  if (session_) {
     if (!may_steal) return fail(Errno::Perm);
-    for (Ref<ThreadGroup> const& group : kernel_.pids().groups(lock)) {
+    for (Ref<ThreadGroup> const& group : kernel_.all_groups(lock)) {
       Session* other = session_of_group(*group, lock);
       if (other && other->controlling_terminal == this) other->controlling_terminal = {};
     }
@@ -90,26 +93,26 @@ Result<void> Terminal::give_up(Task& task) {
   ProcessLocked lock(kernel_);
   if (!controls(task, lock)) return fail(Errno::NoTty);
   Session* session = session_of_group(task.thread_group(), lock);
-  if (session->id() != task.tgid()) return {};  // a member's own tie is not kept apart from its session's
-  int32_t const foreground = foreground_;
+  if (!leads(task.thread_group(), *session)) return {};  // a member's own tie is not kept apart from its session's
+  Ref<Pid> const foreground = foreground_;
   Ref<Terminal> self(this);
   leave_session(*session, lock);
-  signal_group_of(foreground, SIGHUP, kernel_, lock);
-  signal_group_of(foreground, SIGCONT, kernel_, lock);
+  signal_group_of(foreground, SIGHUP, lock);
+  signal_group_of(foreground, SIGCONT, lock);
   return {};
 }
 
 Result<int32_t> Terminal::foreground_of(Task& task, bool any_session) {
   ProcessLocked lock(kernel_);
   if (!any_session && !controls(task, lock)) return fail(Errno::NoTty);
-  return foreground_;
+  return foreground_ ? foreground_->number_in(task.pids()) : 0;
 }
 
 Result<int32_t> Terminal::session_of(Task& task, bool any_session) {
   ProcessLocked lock(kernel_);
   if (!any_session && !controls(task, lock)) return fail(Errno::NoTty);
-  if (session_ == 0) return fail(Errno::NoTty);
-  return session_;
+  if (!session_) return fail(Errno::NoTty);
+  return session_->number_in(task.pids());
 }
 
 Result<void> Terminal::set_foreground(Task& task, int32_t group) {
@@ -117,12 +120,12 @@ Result<void> Terminal::set_foreground(Task& task, int32_t group) {
   if (!allowed) return allowed.error() == Errno::Io ? fail(Errno::NoTty) : allowed;
   ProcessLocked lock(kernel_);
   Session* session = session_of_group(task.thread_group(), lock);
-  if (!session || session->controlling_terminal != this || session_ != session->id()) return fail(Errno::NoTty);
+  if (!session || session->controlling_terminal != this || session_ != &session->pid()) return fail(Errno::NoTty);
   if (group < 0) return fail(Errno::Inval);
-  Ref<ProcessGroup> wanted = kernel_.pids().process_group(group, lock);
+  Ref<ProcessGroup> wanted = task.pids().process_group(group);
   if (!wanted) return fail(Errno::Srch);
   if (&wanted->session() != session) return fail(Errno::Perm);
-  foreground_ = group;
+  foreground_ = Ref<Pid>(&wanted->pid());
   return {};
 }
 
@@ -131,13 +134,13 @@ Result<void> Terminal::check_background(Task& task, int signal) {
   ProcessLocked lock(kernel_);
   if (!controls(task, lock)) return {};
   Ref<ProcessGroup> group = task.thread_group().process_group(lock);
-  if (!group || foreground_ == 0 || group->id() == foreground_) return {};
+  if (!group || !foreground_ || foreground_ == &group->pid()) return {};
   if (ignores_or_blocks(task, signal, lock)) {
     if (signal == SIGTTIN) return fail(Errno::Io);
     return {};
   }
-  if (process_group_is_orphaned(kernel_.pids(), *group, nullptr, lock)) return fail(Errno::Io);
-  signal_group(*group, signal, kernel_, lock);
+  if (process_group_is_orphaned(*group, nullptr, lock)) return fail(Errno::Io);
+  signal_group(*group, signal, lock);
   return fail(Errno::RestartSys);
 }
 
@@ -146,22 +149,22 @@ Result<void> Terminal::check_background_change(Task& task) { return check_backgr
 
 void Terminal::signal_foreground(int signal) {
   ProcessLocked lock(kernel_);
-  signal_group_of(foreground_, signal, kernel_, lock);
+  signal_group_of(foreground_, signal, lock);
 }
 
 void Terminal::hang_up_session() {
   ProcessLocked lock(kernel_);
-  if (session_ == 0) return;
-  Ref<ThreadGroup> leader = kernel_.pids().group(session_, lock);
+  if (!session_) return;
+  Ref<ThreadGroup> leader = session_->space().group(session_->number(), lock);
   Ref<Terminal> self(this);
-  int32_t const foreground = foreground_;
-  for (Ref<ThreadGroup> const& group : kernel_.pids().groups(lock)) {
+  Ref<Pid> const foreground = foreground_;
+  for (Ref<ThreadGroup> const& group : kernel_.all_groups(lock)) {
     Session* session = session_of_group(*group, lock);
     if (!session || session->controlling_terminal != this) continue;
     session->hung_up_foreground = foreground;
     session->controlling_terminal = {};
   }
-  session_ = foreground_ = 0;
+  session_ = foreground_ = {};
   if (!leader || leader->exited(lock)) return;
   (void)leader->send_signal(SignalInfo::from_kernel(SIGHUP), lock);
   (void)leader->send_signal(SignalInfo::from_kernel(SIGCONT), lock);
@@ -169,28 +172,27 @@ void Terminal::hang_up_session() {
 
 void Terminal::forget_session() {
   ProcessLocked lock(kernel_);
-  if (session_ == 0) return;
-  for (Ref<ThreadGroup> const& group : kernel_.pids().groups(lock)) {
+  if (!session_) return;
+  for (Ref<ThreadGroup> const& group : kernel_.all_groups(lock)) {
     Session* session = session_of_group(*group, lock);
     if (session && session->controlling_terminal == this) session->controlling_terminal = {};
   }
-  session_ = foreground_ = 0;
+  session_ = foreground_ = {};
 }
 
 void disassociate_terminal(ThreadGroup& group, ProcessLocked const& lock) {
   Session* session = session_of_group(group, lock);
-  if (!session || session->id() != group.tgid()) return;
-  Kernel& kernel = group.kernel();
+  if (!session || !leads(group, *session)) return;
   Ref<Terminal> terminal = ref_cast<Terminal>(session->controlling_terminal);
   if (!terminal) {  // it went before: those that were in its foreground hear of the leader's end
-    int32_t const foreground = std::exchange(session->hung_up_foreground, 0);
-    signal_group_of(foreground, SIGHUP, kernel, lock);
-    signal_group_of(foreground, SIGCONT, kernel, lock);
+    Ref<Pid> const foreground = std::exchange(session->hung_up_foreground, {});
+    signal_group_of(foreground, SIGHUP, lock);
+    signal_group_of(foreground, SIGCONT, lock);
     return;
   }
-  int32_t const foreground = terminal->foreground_;
+  Ref<Pid> const foreground = terminal->foreground_;
   terminal->leave_session(*session, lock);
-  signal_group_of(foreground, SIGHUP, kernel, lock);
+  signal_group_of(foreground, SIGHUP, lock);
 }
 
 }  // namespace cofferdam::kernel

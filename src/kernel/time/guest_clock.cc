@@ -53,7 +53,7 @@ Result<CpuClock> cpu_clock(Task& task, clockid_t clock) {
   int32_t id = ~(clock >> 3);
   if (id < 0) return fail(Errno::Inval);
   ProcessLocked lock(task.kernel());
-  auto target = id == 0 ? Ref<Task>(&task) : task.kernel().pids().task(id, lock);
+  auto target = id == 0 ? Ref<Task>(&task) : task.pids().task(id, lock);
   if (!target) return fail(Errno::Inval);
   out.group = Ref<ThreadGroup>(&target->thread_group());
   bool is_own = &task.thread_group() == out.group.get();

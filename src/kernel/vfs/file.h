@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "host/fd.h"
 #include "kernel/io.h"
+#include "kernel/task/pid.h"
 #include "kernel/user_memory.h"
 #include "kernel/vfs/attributes.h"
 #include "kernel/vfs/path.h"
@@ -130,6 +131,8 @@ class File : public RefCounted {
   virtual std::string anonymous_name() const { return "anon_inode:[unknown]"; }
   // Lines of /proc/PID/fdinfo/N beyond pos, flags, mnt_id, ino.
   virtual std::string fdinfo() { return {}; }
+  // The same where it names processes: as that namespace numbers them.
+  virtual std::string fdinfo_in(PidNamespace const&) { return fdinfo(); }
   // The host descriptor behind plain file data (directfs, tmpfs), for sendfile, splice and mappings; null otherwise.
   virtual Ref<host::SharedFd> host_fd() { return {}; }
 
@@ -154,10 +157,10 @@ class File : public RefCounted {
   Mutex position_lock;
   uint64_t position GUARDED_BY(position_lock) = 0;
 
-  // F_SETOWN, F_SETSIG (fcntl(2)); pids in the kernel's root namespace.
+  // F_SETOWN, F_SETSIG (fcntl(2)).
   struct Owner {
     int type = 0;
-    int32_t id = 0;
+    Ref<Pid> pid;  // null: nobody
     int signal = 0;
     uid_t uid = 0, euid = 0;
   };

@@ -27,6 +27,14 @@ void FsContext::set_cwd(Path p) {
   state_.with([&](State& s) { std::swap(s.cwd, p); });
 }
 
+void FsContext::move(Path const& from, Path const& to) {
+  Path dropped[2];  // let go without the lock
+  state_.with([&](State& s) {
+    if (s.root == from) dropped[0] = std::exchange(s.root, to);
+    if (s.cwd == from) dropped[1] = std::exchange(s.cwd, to);
+  });
+}
+
 mode_t FsContext::exchange_umask(mode_t m) {
   return state_.with([&](State& s) { return std::exchange(s.umask, m & 0777); });
 }

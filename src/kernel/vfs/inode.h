@@ -32,6 +32,7 @@ class File;
 class FileSystem;
 class Inode;
 class Mount;
+class Namespace;
 class Notifications;
 class OutsideLocks;
 class Task;
@@ -103,6 +104,9 @@ class Inode : public RefCounted {
   virtual Result<std::string> read_link(Task&) { return link_text(); }
   virtual bool is_magic_link() const { return false; }
   virtual Result<Path> follow_magic_link(Task&);  // ENOENT
+
+  // /proc/PID/ns and what is bound from there.
+  virtual Namespace* stands_for_namespace() const { return nullptr; }
 
   // Makes an open file. FIFOs, sockets and device nodes are opened by the VFS itself and never come here unless a
   // file system overrides opens_special_files().

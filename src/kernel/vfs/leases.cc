@@ -27,7 +27,7 @@ OtherOpens other_opens(Kernel& kernel, File const& file) {
   {
     std::vector<Ref<Task>> tasks;
     ProcessLocked lock(kernel);
-    for (auto const& group : kernel.pids().groups(lock))
+    for (auto const& group : kernel.all_groups(lock))
       for (auto& task : group->tasks(lock)) tasks.push_back(std::move(task));
     for (auto const& task : tasks)
       if (auto table = task->files(); table && (tables.empty() || tables.back() != table))

@@ -197,9 +197,9 @@ std::optional<FileLocks::Conflict> FileLocks::test(LockOwner const& owner, LockT
   MutexLock lock(mutex_);
   RangeLock const* other = conflict(owner, type, range);
   if (other == nullptr && outside_)
-    if (auto held = outside_->test(type, range)) return Conflict{held->type, held->range, 0};
+    if (auto held = outside_->test(type, range)) return Conflict{held->type, held->range, {}, false};
   if (other == nullptr) return std::nullopt;
-  return Conflict{other->type, other->range, other->owner.pid};
+  return Conflict{other->type, other->range, other->owner.pid, !other->owner.pid};
 }
 
 void FileLocks::release(void const* key) {

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/ref.h"
 #include "base/result.h"
+#include "kernel/task/pid.h"
 #include "kernel/time/clock.h"
 #include "kernel/vfs/leases.h"
 #include "kernel/wait_queue.h"
@@ -29,7 +30,7 @@ struct LockRange {
 // Who holds a lock: a descriptor table (POSIX locks) or an open file (flock, OFD). Only compared, never followed.
 struct LockOwner {
   void const* key = nullptr;
-  int32_t pid = -1;              // what F_GETLK tells; -1 for open files
+  Ref<Pid> pid;                  // what F_GETLK tells; null for open files
   bool detect_deadlock = false;  // POSIX locks only
 };
 
@@ -75,7 +76,8 @@ class FileLocks final : public RefCounted {
   struct Conflict {
     LockType type;
     LockRange range;
-    int32_t pid;
+    Ref<Pid> pid;  // null: an open file's, or of somebody outside
+    bool of_open_file;
   };
   std::optional<Conflict> test(LockOwner const&, LockType, LockRange) const;
   // Everything of an owner: close(2) of a descriptor, or the end of an open file.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ref.h"
+#include "kernel/namespace/namespace.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/inode.h"
 #include "kernel/vfs/path.h"
@@ -68,16 +69,19 @@ class Mount final : public RefCounted {
   MountNamespace* attached_to_ = nullptr;
 };
 
-// The mounts that a group of tasks sees. Guarded by the tree lock; ask through Vfs.
-class MountNamespace {
+// The mounts that a group of tasks sees (mount_namespaces(7)). Guarded by the tree lock; ask through Vfs.
+class MountNamespace final : public Namespace {
  public:
-  MountNamespace() = default;
-  ~MountNamespace();
-  MountNamespace(MountNamespace const&) = delete;
-  MountNamespace& operator=(MountNamespace const&) = delete;
+  explicit MountNamespace(Kernel&);
+  // Ascending in the order of making: a namespace can be bound by its file in an older one only, so that none holds
+  // itself.
+  uint64_t sequence() const { return sequence_; }
 
  private:
   friend class MountTree;
+  void last_ref_dropped() override;  // what is mounted goes with it
+  Kernel& kernel_;
+  uint64_t const sequence_;
   std::vector<Ref<Mount>> mounts_;  // in the order of mounting; the first is the root
 };
 

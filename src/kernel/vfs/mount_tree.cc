@@ -1,10 +1,24 @@
 #include <algorithm>
 
+#include "kernel/kernel.h"
 #include "kernel/vfs/vfs_state.h"
 
 namespace cofferdam::kernel {
 
-MountNamespace::~MountNamespace() = default;
+MountNamespace::MountNamespace(Kernel& kernel)
+    : Namespace(kernel, NamespaceKind::Mount),
+      kernel_(kernel),
+      sequence_(kernel.vfs().state().next_namespace.fetch_add(1, std::memory_order_relaxed)) {}
+
+void MountNamespace::last_ref_dropped() {
+  std::vector<Ref<RefCounted>> dropped;
+  {
+    auto& state = kernel_.vfs().state();
+    WriteLock lock(state.dentries.lock());
+    state.mounts.dissolve(*this, dropped);
+  }
+  delete this;
+}
 
 Ref<Mount> MountTree::create(Ref<FileSystem> fs, Ref<Dentry> root, unsigned long flags) {
   return make_ref<Mount>(next_id_.fetch_add(1), std::move(fs), std::move(root), flags);
@@ -12,6 +26,7 @@ Ref<Mount> MountTree::create(Ref<FileSystem> fs, Ref<Dentry> root, unsigned long
 
 void MountTree::attach_root(MountNamespace& ns, Ref<Mount> mount) {
   mount->attached_to_ = &ns;
+  enlist(*mount);
   ns.mounts_.insert(ns.mounts_.begin(), std::move(mount));
 }
 
@@ -19,12 +34,14 @@ void MountTree::attach(MountNamespace& ns, Ref<Mount> mount, Path const& at) {
   mount->parent_ = at.mount;
   mount->mountpoint_ = at.dentry;
   mount->attached_to_ = &ns;
+  enlist(*mount);
   at.dentry->mounts_on_.fetch_add(1, std::memory_order_relaxed);
   mounted_[{at.mount.get(), at.dentry.get()}] = mount.get();
   ns.mounts_.push_back(std::move(mount));
 }
 
-void MountTree::detach(Mount& mount, std::vector<Ref<RefCounted>>& dropped) {
+// All of detach() but its namespace's list.
+void MountTree::unhook(Mount& mount, std::vector<Ref<RefCounted>>& dropped) {
   if (mount.mountpoint_) {
     mounted_.erase({mount.parent_.get(), mount.mountpoint_.get()});
     mount.mountpoint_->mounts_on_.fetch_sub(1, std::memory_order_relaxed);
@@ -32,16 +49,18 @@ void MountTree::detach(Mount& mount, std::vector<Ref<RefCounted>>& dropped) {
     dropped.emplace_back(std::exchange(mount.mountpoint_, {}));
   }
   leave_group(mount);
-  mount.master_group_ = 0;
-  if (mount.attached_to_ != nullptr) {
-    auto& all = mount.attached_to_->mounts_;
-    auto it = std::find(all.begin(), all.end(), &mount);
-    if (it != all.end()) {
-      dropped.emplace_back(std::move(*it));
-      all.erase(it);
-    }
-    mount.attached_to_ = nullptr;
-  }
+  regroup(mount, 0, 0);
+  mount.attached_to_ = nullptr;
+}
+
+void MountTree::detach(Mount& mount, std::vector<Ref<RefCounted>>& dropped) {
+  MountNamespace* const ns = mount.attached_to_;
+  unhook(mount, dropped);
+  if (ns == nullptr) return;
+  auto it = std::ranges::find(ns->mounts_, Ref<Mount>(&mount));
+  if (it == ns->mounts_.end()) return;
+  dropped.emplace_back(std::move(*it));
+  ns->mounts_.erase(it);
 }
 
 void MountTree::move(Mount& mount, Path const& to, std::vector<Ref<RefCounted>>& dropped) {
@@ -73,19 +92,38 @@ bool MountTree::is_below(Mount const* inner, Mount const* outer) {
 std::vector<Ref<Mount>> MountTree::subtree(Mount& top) const {
   std::vector<Ref<Mount>> found;
   if (top.attached_to_ == nullptr) return found;
-  found.emplace_back(&top);
+  std::unordered_map<Mount const*, std::vector<Mount*>> children;
   for (auto& m : top.attached_to_->mounts_)
-    if (m.get() != &top && is_below(m.get(), &top)) found.push_back(m);
-  // Older mounts come first, and a parent may be younger than its child only by pivot_root or a move: order by depth.
-  auto depth = [](Mount const* m) {
-    int n = 0;
-    for (; m != nullptr; m = m->parent_.get()) ++n;
-    return n;
-  };
-  std::sort(found.begin(), found.end(), [&](Ref<Mount> const& a, Ref<Mount> const& b) {
-    return std::pair(depth(a.get()), a->id()) < std::pair(depth(b.get()), b->id());
-  });
+    if (m->parent_) children[m->parent_.get()].push_back(m.get());
+  found.emplace_back(&top);
+  for (size_t i = 0; i < found.size(); ++i)
+    if (auto it = children.find(found[i].get()); it != children.end())
+      for (Mount* child : it->second) found.emplace_back(child);
   return found;
+}
+
+MountTree::Copies MountTree::copy_all(MountNamespace& from, MountNamespace& to) {
+  Copies copies;
+  if (from.mounts_.empty()) return copies;
+  // From the root down: a parent is there before its children.
+  for (auto& m : subtree(*from.mounts_.front())) {
+    auto again = copy(*m, m->root_);
+    again->unbindable_ = m->unbindable_;
+    copies.emplace(m.get(), again);
+    if (m->parent_)
+      attach(to, std::move(again), Path(copies.at(m->parent_.get()), m->mountpoint_));
+    else
+      attach_root(to, std::move(again));
+  }
+  return copies;
+}
+
+void MountTree::dissolve(MountNamespace& ns, std::vector<Ref<RefCounted>>& dropped) {
+  for (auto& m : ns.mounts_) {
+    unhook(*m, dropped);
+    dropped.emplace_back(std::move(m));
+  }
+  ns.mounts_.clear();
 }
 
 }  // namespace cofferdam::kernel

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_file.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/vfs_state.h"
 #include "kernel/vfs/walk.h"
@@ -36,6 +37,8 @@ class AnonymousFileSystem final : public FileSystem {
 Vfs::Vfs(Kernel& kernel) : kernel_(kernel), state_(std::make_unique<State>()) {
   state_->anonymous = make_ref<AnonymousFileSystem>(allocate_device());
   state_->anonymous_mount = state_->mounts.create(state_->anonymous, make_ref<Dentry>(Ref<Inode>()), 0);
+  state_->namespaces = make_namespace_file_system(allocate_device());
+  state_->namespaces_mount = state_->mounts.create(state_->namespaces, make_ref<Dentry>(Ref<Inode>()), 0);
 }
 
 Vfs::~Vfs() = default;
@@ -150,6 +153,7 @@ std::string Vfs::path_text(Path const& path, Path const& root) {
       continue;
     }
     if (dentry->parent() == nullptr) {  // a detached file: "/memfd:name (deleted)"
+      if (dentry->inode() && dentry->inode()->stands_for_namespace()) return std::string(dentry->name());
       if (!dentry->name().empty()) parts.push_back(dentry->name());
       break;
     }

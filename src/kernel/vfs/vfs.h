@@ -23,6 +23,8 @@ namespace cofferdam::kernel {
 class Kernel;
 class MountNamespace;
 class LockWaits;
+class PidNamespace;
+struct NamespaceSet;
 class MountTree;
 class Notifications;
 class PathWalk;
@@ -39,6 +41,7 @@ class FsContext : public RefCounted {
   mode_t umask() const;
   void set_root(Path);
   void set_cwd(Path);
+  void move(Path const& from, Path const& to);  // root and directory, each if it is `from`
   mode_t exchange_umask(mode_t);
 
  private:
@@ -132,6 +135,8 @@ class Vfs {
   std::string path_text(Path const&, Path const& root);
   // The mounts of a namespace in the order of mounting.
   std::vector<MountInfo> mounts(MountNamespace&);
+  // A namespace with the same mounts (CLONE_NEWNS); `fs`, the task's own, is moved into it.
+  Ref<MountNamespace> copy_namespace(MountNamespace& from, FsContext& fs);
   // The root of a namespace; empty before the first attach.
   Path root_of(MountNamespace&);
   // A path for an inode that stands nowhere in the tree (memfd); shows as "/name (deleted)".
@@ -155,9 +160,22 @@ class Vfs {
   Result<Ref<File>> open_or_create(Task&, PathWalk&, ParentLookup const&, int flags, mode_t mode);
   Result<Ref<File>> open_temporary(Task&, Path const& directory, int flags, mode_t mode);
   Result<void> mount_move(Path const& source, Path const& target);
+  Result<void> exchange_roots(Task&, Path const& new_root, Path const& put_old, Path const& old_root);
+  void move_roots(Path const& from, Path const& to);
+  bool is_attached_to(Path const&, MountNamespace const*);
+  bool may_bind_from(Path const& source, MountNamespace const* own);
   Result<void> propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped);
   Kernel& kernel_;
   std::unique_ptr<State> state_;
+};
+
+// Who wants a new file system.
+struct MountRequest {
+  Kernel& kernel;
+  Task* task;  // null: the assembly
+  PidNamespace& pids;
+  NamespaceSet const& namespaces;
+  std::string_view source, data;  // data: the option string of mount(2)
 };
 
 // A file system that mount(2) can make by name. Registered with Kernel::file_system_types by the sentry's assembly.
@@ -165,8 +183,7 @@ struct FileSystemType {
   std::string name;
   bool nodev = true;  // "nodev" in /proc/filesystems
   bool user_mountable = true;
-  // data: the option string of mount(2).
-  Result<Ref<FileSystem>> (*create)(Kernel&, Task*, std::string_view source, std::string_view data);
+  Result<Ref<FileSystem>> (*create)(MountRequest const&);
 };
 
 }  // namespace cofferdam::kernel

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/vfs_state.h"
 
@@ -21,7 +22,20 @@ unsigned long mount_flags(unsigned long flags) {
 
 bool is_root_of_mount(Path const& p) { return p.dentry == p.mount->root(); }
 
+// The task holds it while it runs.
+MountNamespace const* own_namespace(Task const& task) { return task.namespaces()->mounts.get(); }
+
 }  // namespace
+
+bool Vfs::is_attached_to(Path const& path, MountNamespace const* ns) {
+  ReadLock lock(state_->dentries.lock());
+  return path.mount->attached_to() == ns;
+}
+
+// Of its own namespace, or the file of a namespace, wherever it stands.
+bool Vfs::may_bind_from(Path const& source, MountNamespace const* own) {
+  return source.dentry->inode()->stands_for_namespace() || is_attached_to(source, own);
+}
 
 Result<Ref<Mount>> Vfs::attach(MountNamespace& ns, Ref<FileSystem> fs, std::optional<Path> const& at,
                                unsigned long flags, std::optional<std::string> source) {
@@ -43,7 +57,7 @@ Result<Ref<Mount>> Vfs::attach(MountNamespace& ns, Ref<FileSystem> fs, std::opti
 // What was just attached appears wherever its place is propagated to; where that is too much it is taken off again.
 Result<void> Vfs::propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped) {
   size_t const have = state_->mounts.mounts_of(*top.attached_to()).size();
-  if (have <= max_mounts && state_->mounts.propagate_attach(top, max_mounts - have)) return {};
+  if (have <= max_mounts && state_->mounts.propagate_attach(top, max_mounts)) return {};
   auto tree = state_->mounts.subtree(top);
   for (auto it = tree.rbegin(); it != tree.rend(); ++it) state_->mounts.detach(**it, dropped);
   return fail(Errno::NoSpc);
@@ -79,6 +93,23 @@ std::vector<MountInfo> Vfs::mounts(MountNamespace& ns) {
   return found;
 }
 
+Ref<MountNamespace> Vfs::copy_namespace(MountNamespace& from, FsContext& fs) {
+  auto copy = make_ref<MountNamespace>(kernel_);
+  MountTree::Copies copies;
+  {
+    WriteLock lock(state_->dentries.lock());
+    copies = state_->mounts.copy_all(from, *copy);
+  }
+  // Where the task is, it is in the copy.
+  auto moved = [&](Path path) {
+    if (auto it = copies.find(path.mount.get()); it != copies.end()) path.mount = it->second;
+    return path;
+  };
+  fs.set_root(moved(fs.root()));
+  fs.set_cwd(moved(fs.cwd()));
+  return copy;
+}
+
 void Vfs::sync_all(MountNamespace& ns) {
   for (auto& info : mounts(ns)) (void)info.mount->file_system().sync();  // sync(2) reports nothing
 }
@@ -90,21 +121,23 @@ Result<void> Vfs::mount_bind(Path const& source, Path const& target, bool recurs
   if (source.mount->unbindable()) return fail(Errno::Inval);
   MountNamespace* ns = target.mount->attached_to();
   if (ns == nullptr) return fail(Errno::Inval);
+  if (auto* bound = dynamic_cast<MountNamespace*>(source.dentry->inode()->stands_for_namespace()))
+    if (bound->sequence() <= ns->sequence()) return fail(Errno::Inval);
   auto copies = recursive ? state_->mounts.subtree(*source.mount) : std::vector<Ref<Mount>>{};
   if (state_->mounts.mounts_of(*ns).size() + copies.size() >= max_mounts) return fail(Errno::NoSpc);
   auto top = state_->mounts.copy(*source.mount, source.dentry);
-  std::vector<std::pair<Mount*, Ref<Mount>>> made{{source.mount.get(), top}};
+  MountTree::Copies made{{source.mount.get(), top}};
   state_->mounts.attach(*ns, top, target);
   for (auto& m : copies) {
     if (m == source.mount) continue;
     // Only what is mounted below the source directory comes along.
     bool below = m->parent() != source.mount.get();
     for (Dentry const* d = m->mountpoint(); d != nullptr && !below; d = d->parent()) below = d == source.dentry.get();
-    auto parent = std::find_if(made.begin(), made.end(), [&](auto& pair) { return pair.first == m->parent(); });
+    auto parent = made.find(m->parent());
     if (!below || parent == made.end() || m->unbindable()) continue;
     auto copy = state_->mounts.copy(*m, m->root());
     state_->mounts.attach(*ns, copy, Path(parent->second, Ref<Dentry>(m->mountpoint())));
-    made.emplace_back(m.get(), copy);
+    made.emplace(m.get(), copy);
   }
   return propagate(*top, dropped);
 }
@@ -126,6 +159,9 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
                         unsigned long flags, std::string_view data) {
   if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
   if ((flags & MS_MGC_MSK) == MS_MGC_VAL) flags &= ~static_cast<unsigned long>(MS_MGC_MSK);
+  // Nobody changes what another namespace sees.
+  MountNamespace const* const own = own_namespace(task);
+  if (!is_attached_to(target, own)) return fail(Errno::Inval);
   if (flags & MS_REMOUNT) {
     if (!is_root_of_mount(target)) return fail(Errno::Inval);
     if (!(flags & MS_BIND)) TRY(target.mount->file_system().reconfigure(data));
@@ -135,6 +171,7 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
   if (flags & (MS_BIND | MS_MOVE)) {
     if (source.empty()) return fail(Errno::NoEnt);
     Path from = TRY(lookup(task, task.fs()->cwd(), source, {}));
+    if (!may_bind_from(from, own)) return fail(Errno::Inval);
     return flags & MS_BIND ? mount_bind(from, target, (flags & MS_REC) != 0) : mount_move(from, target);
   }
   if (flags & propagation) {
@@ -147,7 +184,8 @@ Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target,
   FileSystemType const* known = kernel_.file_system_type(type);
   if (known == nullptr || !known->user_mountable) return fail(Errno::NoDev);
   if (!target.dentry->is_directory()) return fail(Errno::NotDir);
-  auto fs = TRY(known->create(kernel_, &task, source, data));
+  auto const namespaces = task.namespaces();
+  auto fs = TRY(known->create({kernel_, &task, task.pids(), *namespaces, source, data}));
   MountNamespace* ns = nullptr;
   {
     ReadLock lock(state_->dentries.lock());
@@ -164,12 +202,14 @@ Result<void> Vfs::unmount(Task& task, Path const& target, int flags) {
   if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
   if (!is_root_of_mount(target)) return fail(Errno::Inval);
   if ((flags & MNT_EXPIRE) && (flags & (MNT_FORCE | MNT_DETACH))) return fail(Errno::Inval);
+  MountNamespace const* const own = own_namespace(task);
   (void)target.mount->file_system().sync();  // as a last writeback; a failure does not keep the mount
   state_->dentries.shrink();                 // so that only true users count below
   std::vector<Ref<RefCounted>> dropped;
   WriteLock lock(state_->dentries.lock());
   Mount& mount = *target.mount;
-  if (mount.attached_to() == nullptr || mount.parent() == nullptr) return fail(Errno::Inval);
+  if (mount.attached_to() == nullptr || mount.attached_to() != own || mount.parent() == nullptr)
+    return fail(Errno::Inval);
   if (!(flags & MNT_DETACH)) {
     if (state_->mounts.has_children(mount)) return fail(Errno::Busy);
     // The namespace, `target` and the caller's copy of it: more means open files, working directories or roots.
@@ -185,16 +225,35 @@ Result<void> Vfs::unmount(Task& task, Path const& target, int flags) {
   return {};
 }
 
+// Who stands in the old root stands in the new one from now on (chroot_fs_refs of Linux).
+void Vfs::move_roots(Path const& from, Path const& to) {
+  std::vector<Ref<FsContext>> all;
+  {
+    ProcessLocked lock(kernel_);
+    for (auto const& group : kernel_.all_groups(lock))
+      for (auto const& task : group->tasks(lock))
+        if (auto fs = task->fs()) all.push_back(std::move(fs));
+  }
+  for (auto const& fs : all) fs->move(from, to);
+}
+
 Result<void> Vfs::pivot_root(Task& task, Path const& new_root, Path const& put_old) {
+  Path const old_root = task.fs()->root();
+  TRY(exchange_roots(task, new_root, put_old, old_root));
+  move_roots(old_root, new_root);
+  return {};
+}
+
+Result<void> Vfs::exchange_roots(Task& task, Path const& new_root, Path const& put_old, Path const& old_root) {
   if (!task.capable(CAP_SYS_ADMIN)) return fail(Errno::Perm);
-  Path old_root = task.fs()->root();
+  MountNamespace const* const own = own_namespace(task);
   std::vector<Ref<RefCounted>> dropped;
   WriteLock lock(state_->dentries.lock());
   if (!is_root_of_mount(new_root) || !is_root_of_mount(old_root)) return fail(Errno::Inval);
   if (new_root.mount == old_root.mount || put_old.mount == old_root.mount) return fail(Errno::Busy);
   if (!MountTree::is_below(put_old.mount.get(), new_root.mount.get())) return fail(Errno::Inval);
   MountNamespace* ns = new_root.mount->attached_to();
-  if (ns == nullptr || new_root.mount->parent() == nullptr || old_root.mount->attached_to() != ns)
+  if (ns == nullptr || ns != own || new_root.mount->parent() == nullptr || old_root.mount->attached_to() != ns)
     return fail(Errno::Inval);
   Path old_place;
   if (old_root.mount->parent() != nullptr)
@@ -206,7 +265,6 @@ Result<void> Vfs::pivot_root(Task& task, Path const& new_root, Path const& put_o
     auto it = std::find(all.begin(), all.end(), new_root.mount);
     if (it != all.end()) std::rotate(all.begin(), it, it + 1);
   }
-  task.fs()->set_root(new_root);
   return {};
 }
 

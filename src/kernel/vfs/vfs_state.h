@@ -42,14 +42,20 @@ class MountTree {
 
   // Propagation. MS_SHARED, MS_SLAVE, MS_PRIVATE or MS_UNBINDABLE for one mount.
   void set_propagation(Mount&, unsigned long type);
-  // The mounts that receive what is mounted on `at`, other than its own.
+  // The mounts of any namespace that receive what is mounted on `at`, other than its own.
   std::vector<Ref<Mount>> receivers(Path const& at) const;
-  // After the tree below `top` was attached: the same at each receiver. false: there would be more than `room` mounts.
-  bool propagate_attach(Mount& top, size_t room);
+  // After the tree below `top` was attached: the same at each receiver. false: a namespace would have more than `most`
+  // mounts.
+  bool propagate_attach(Mount& top, size_t most);
   // Before `mount` is detached: what it was propagated to goes too, unless something is mounted on it.
   void propagate_detach(Mount const& mount, std::vector<Ref<RefCounted>>& dropped);
   std::vector<Ref<Mount>> subtree(Mount&) const;  // parents first
   static bool is_below(Mount const* inner, Mount const* outer);
+  // Every mount of `from` once more in `to`, which is empty; the old ones with theirs.
+  using Copies = std::unordered_map<Mount const*, Ref<Mount>>;
+  Copies copy_all(MountNamespace& from, MountNamespace& to);
+  // Takes everything off.
+  void dissolve(MountNamespace&, std::vector<Ref<RefCounted>>& dropped);
   std::vector<Ref<Mount>>& mounts_of(MountNamespace& ns) const { return ns.mounts_; }
 
  private:
@@ -59,7 +65,16 @@ class MountTree {
     }
   };
   std::unordered_map<std::pair<Mount const*, Dentry const*>, Mount*, PlaceHash> mounted_;
+  // Of attached mounts, the tables below know peer and master group.
+  void unhook(Mount&, std::vector<Ref<RefCounted>>& dropped);
+  void enlist(Mount&);
+  void delist(Mount&);
+  void regroup(Mount&, int peer_group, int master_group);
   void leave_group(Mount&);
+  std::vector<Mount*> const& peers_of(int group) const;
+  std::vector<Mount*> const& slaves_of(int group) const;
+  bool has_room(std::vector<Ref<Mount>> const& receivers, size_t more, size_t most) const;
+  std::unordered_map<int, std::vector<Mount*>> peers_, slaves_;
   std::atomic<int> next_id_{1};
   int next_group_ = 1;
 };
@@ -69,12 +84,14 @@ struct Vfs::State {
   Notifications notifications{dentries};
   MountTree mounts;
   Mutex rename_lock;  // renames between directories; before all directory locks
-  std::atomic<uint64_t> next_device{1}, next_inode{1};
+  std::atomic<uint64_t> next_device{1}, next_inode{1}, next_namespace{1};
   std::atomic<FifoOpener> open_fifo{nullptr};
   LockWaits lock_waits;
   CapableFiles capable_files;
   Ref<FileSystem> anonymous;
   Ref<Mount> anonymous_mount;
+  Ref<FileSystem> namespaces;  // of the files that stand for namespaces
+  Ref<Mount> namespaces_mount;
 
   // The child of a directory, negative dentries included. No lock held, or (locked) the directory's own.
   Result<Ref<Dentry>> child(Path const& directory, std::string_view name);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,13 +16,20 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-// Fresh processes, clones of the zygote. From the second one on, one is kept ready: a thread makes it while the last
+// The one of our children with this number: it stays ours until we have reaped it.
+Result<host::OwnedFd> open_process(pid_t pid) {
+  host::OwnedFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd) return fail_host(errno);
+  return fd;
+}
+
+// Fresh processes, clones of a zygote. From the second one on, one is kept ready: a thread makes it while the last
 // one's program begins, so that execve does not wait for it.
-class Nursery {
+class Nursery final : public ProcessSource {
  public:
   Nursery(std::shared_ptr<Shared> shared, std::unique_ptr<TrapContext> zygote, stub::SignalContext const& fresh)
       : shared_(std::move(shared)), fresh_context_(fresh), zygote_(std::move(zygote)) {}
-  ~Nursery() {
+  ~Nursery() override {
     ending_.store(true);
     ask();
     if (maker_.joinable()) maker_.join();
@@ -30,7 +38,18 @@ class Nursery {
     zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
   }
 
-  Result<NewProcess> take() {
+  Result<host::OwnedFd> ancestor() override {
+    MutexLock lock(zygote_mutex_);
+    return open_process(zygote_->thread());
+  }
+
+  // Another one's zygote.
+  Result<std::unique_ptr<TrapContext>> spawn_zygote() {
+    auto made = TRY(spawn());
+    return std::unique_ptr<TrapContext>(static_cast<TrapContext*>(made.context.release()));
+  }
+
+  Result<NewProcess> new_process() override {
     std::optional<NewProcess> ready;
     {
       MutexLock lock(mutex_);
@@ -94,10 +113,15 @@ class TrapPlatform final : public Platform {
       : shared_(zygote.shared),
         reaper_(zygote.shared, zygote.context->thread()),
         watch_(zygote.shared->pace),
-        nursery_(zygote.shared, std::move(zygote.context), zygote.fresh_context) {}
+        fresh_context_(zygote.fresh_context),
+        nursery_(make_ref<Nursery>(zygote.shared, std::move(zygote.context), zygote.fresh_context)),
+        first_source_(nursery_) {}
 
   std::string_view name() const override { return "trap"; }
-  Result<NewProcess> new_process() override { return nursery_.take(); }
+  Ref<ProcessSource> const& first_source() const override { return first_source_; }
+  Result<Ref<ProcessSource>> new_source() override {
+    return Ref<ProcessSource>(make_ref<Nursery>(shared_, TRY(nursery_->spawn_zygote()), fresh_context_));
+  }
   uint64_t user_limit() const override { return stub::user_limit; }
   uint64_t min_address() const override { return stub::min_address; }
   uint64_t vdso_address() const override { return shared_->vdso_address; }
@@ -109,7 +133,9 @@ class TrapPlatform final : public Platform {
   std::shared_ptr<Shared> shared_;
   Reaper reaper_;
   PlacementWatch watch_;
-  Nursery nursery_;
+  stub::SignalContext const fresh_context_;
+  Ref<Nursery> const nursery_;
+  Ref<ProcessSource> const first_source_;
 };
 
 }  // namespace

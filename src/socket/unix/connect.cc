@@ -19,7 +19,7 @@ Result<void> UnixSocket::listen(Task& task, int backlog) {
     if (!endpoint_->name || endpoint_->state == State::Connected) return fail(Errno::Inval);
     endpoint_->state = State::Listening;
     endpoint_->backlog = static_cast<size_t>(backlog);
-    endpoint_->own_credentials = endpoint_->peer_credentials = peer_credentials_of(task);
+    endpoint_->own_credentials = endpoint_->peer_credentials = kernel::SocketIdentity::of(task);
   }
   endpoint_->room.wake(EPOLLOUT, everybody);
   return {};
@@ -35,7 +35,7 @@ Result<void> UnixSocket::connect(Task& task, SocketAddress const& address) {
 // false: the listener has no room for another client.
 Result<bool> UnixSocket::try_connect(Task& task, Ref<Endpoint> const& listener) {
   auto server = make_ref<Endpoint>(endpoint_->family(), endpoint_->type(), 212992);
-  auto credentials = peer_credentials_of(task);
+  auto credentials = kernel::SocketIdentity::of(task);
   {
     PairLock lock(*endpoint_, *listener);
     endpoint_->assert_locked();

@@ -46,7 +46,7 @@ class Endpoint : public RefCounted {
   MessageQueue messages GUARDED_BY(mutex);
   std::list<Ref<Endpoint>> waiting_clients GUARDED_BY(mutex);  // server ends that nobody has accepted yet
   size_t backlog GUARDED_BY(mutex) = 10;                       // max_dgram_qlen, until listen(2) says otherwise
-  kernel::PeerCredentials own_credentials GUARDED_BY(mutex), peer_credentials GUARDED_BY(mutex){0, ~0u, ~0u};
+  kernel::SocketIdentity own_credentials GUARDED_BY(mutex), peer_credentials GUARDED_BY(mutex);
   // Datagram sockets that were told that they cannot write because this one's queue is full.
   std::vector<Ref<Endpoint>> blocked_senders GUARDED_BY(mutex);
   UnixSocket* socket GUARDED_BY(mutex) = nullptr;  // the open file, while there is one

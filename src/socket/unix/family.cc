@@ -34,7 +34,7 @@ Result<std::pair<Ref<Socket>, Ref<Socket>>> Family::create_pair(Task& task, int 
   type = TRY(check_type(type, protocol));
   auto a = make_ref<Endpoint>(*this, type, default_buffer);
   auto b = make_ref<Endpoint>(*this, type, default_buffer);
-  auto credentials = peer_credentials_of(task);
+  auto credentials = kernel::SocketIdentity::of(task);
   {
     PairLock lock(*a, *b);
     a->assert_locked();

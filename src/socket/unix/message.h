@@ -41,7 +41,7 @@ struct Message {
 
   std::unique_ptr<std::byte[]> data;
   size_t size = 0, read = 0;  // bytes before `read` have been received (streams)
-  kernel::PeerCredentials credentials;
+  kernel::SocketIdentity credentials;
   Ref<Name const> from;
   FlyingFiles files;
   Ref<Endpoint> sender;

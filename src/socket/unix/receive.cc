@@ -11,17 +11,8 @@ namespace cofferdam::unix_sockets {
 
 using kernel::Deadline;
 using kernel::IoSink;
-using kernel::PeerCredentials;
 using kernel::ReceiveResult;
 using kernel::Task;
-
-namespace {
-
-bool same(PeerCredentials const& a, PeerCredentials const& b) {
-  return a.pid == b.pid && a.uid == b.uid && a.gid == b.gid;
-}
-
-}  // namespace
 
 Result<ReceiveResult> UnixSocket::receive(Task& task, IoSink& to, int flags) {
   if (flags & MSG_OOB) return fail(Errno::OpNotSupp);
@@ -57,9 +48,9 @@ Result<void> UnixSocket::wait_for_message(Task& task, int flags, Deadline deadli
 
 // --- streams ---
 
-// Copies from the messages that are there. `stop`: what follows must not be glued to it (another sender's credentials,
-// files that came along, a bad buffer).
-Result<size_t> UnixSocket::copy_stream(IoSink& to, int flags, ReceiveResult& result, bool& stop) {
+Result<size_t> UnixSocket::copy_stream(Task& task, IoSink& to, int flags, ReceiveResult& result,
+                                       StreamProgress& progress) {
+  auto& [stop, sender] = progress;
   bool credentials_wanted = pass_credentials_.load(std::memory_order_relaxed);
   size_t total = 0;
   Message* message;
@@ -70,11 +61,12 @@ Result<size_t> UnixSocket::copy_stream(IoSink& to, int flags, ReceiveResult& res
   // Only receivers take messages out, and this one has receive_mutex: `message` stays while it is copied.
   while (message != nullptr && to.remaining() != 0 && !stop) {
     if (credentials_wanted) {
-      if (result.control.credentials && !same(*result.control.credentials, message->credentials)) {
+      if (sender && *sender != message->credentials) {
         stop = true;
         break;
       }
-      result.control.credentials = message->credentials;
+      sender = message->credentials;
+      result.control.credentials = sender->seen_by(task);
     }
     if (result.address.length == 0 && message->from) result.address = message->from->address();
     auto put = to.put(message->rest().first(std::min(message->rest().size(), to.remaining())));
@@ -112,14 +104,14 @@ Result<ReceiveResult> UnixSocket::receive_stream(Task& task, IoSink& to, int fla
   ReceiveResult result;
   if (to.remaining() == 0) return result;
   auto deadline = receive_deadline();
+  StreamProgress progress;
   for (;;) {
-    bool stop = false;
     {
       MutexLock receiving(endpoint_->receive_mutex);
-      result.bytes += TRY(copy_stream(to, flags, result, stop));
+      result.bytes += TRY(copy_stream(task, to, flags, result, progress));
     }
     bool enough = result.bytes != 0 && (!(flags & MSG_WAITALL) || (flags & MSG_PEEK));
-    if (to.remaining() == 0 || stop || enough) return result;
+    if (to.remaining() == 0 || progress.stop || enough) return result;
     bool end_of_file = false;
     auto empty = nothing_to_read(end_of_file);
     if (!empty && result.bytes != 0) return result;
@@ -168,7 +160,8 @@ Result<ReceiveResult> UnixSocket::receive_datagram(Task& task, IoSink& to, int f
         result.bytes = flags & MSG_TRUNC ? whole : n;
         if (n < whole) result.flags |= MSG_TRUNC;
         if (message->from) result.address = message->from->address();
-        if (pass_credentials_.load(std::memory_order_relaxed)) result.control.credentials = message->credentials;
+        if (pass_credentials_.load(std::memory_order_relaxed))
+          result.control.credentials = message->credentials.seen_by(task);
         take_control(*message, flags, result);
         return result;
       }

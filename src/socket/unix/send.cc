@@ -13,6 +13,7 @@ namespace cofferdam::unix_sockets {
 using kernel::IoSource;
 using kernel::PeerCredentials;
 using kernel::SendRequest;
+using kernel::SocketIdentity;
 using kernel::Task;
 
 namespace {
@@ -21,19 +22,22 @@ constexpr size_t max_stream_message = 65536;
 constexpr uint64_t max_files_in_flight = 1 << 20;
 
 // SCM_CREDENTIALS may claim what the sender is or could become (unix(7)): EPERM.
-Result<PeerCredentials> checked(Task& task, PeerCredentials claimed) {
+Result<SocketIdentity> checked(Task& task, PeerCredentials claimed) {
   auto c = task.credentials();
-  bool pid_ok = claimed.pid == task.tgid() || c->capable(CAP_SYS_ADMIN);
+  bool const own = claimed.pid == task.tgid();
+  bool pid_ok = own || c->capable(CAP_SYS_ADMIN);
   bool uid_ok = claimed.uid == c->uid || claimed.uid == c->euid || claimed.uid == c->suid || c->capable(CAP_SETUID);
   bool gid_ok = claimed.gid == c->gid || claimed.gid == c->egid || claimed.gid == c->sgid || c->capable(CAP_SETGID);
   if (!pid_ok || !uid_ok || !gid_ok) return fail(Errno::Perm);
-  return claimed;
+  auto pid = own ? Ref<kernel::Pid>(&task.thread_group().pid()) : task.pids().find(claimed.pid);
+  if (!pid) return fail(Errno::Srch);
+  return SocketIdentity{std::move(pid), claimed.uid, claimed.gid};
 }
 
 }  // namespace
 
 struct UnixSocket::Sending {
-  PeerCredentials credentials;
+  SocketIdentity credentials;
   FlyingFiles files;  // they go with the first message
   Ref<Name const> from;
   bool nowait = false;
@@ -47,7 +51,7 @@ Result<UnixSocket::Sending> UnixSocket::prepare(Task& task, SendRequest& request
     sending.credentials = TRY(checked(task, *request.control.credentials));
   } else {
     auto c = task.credentials();
-    sending.credentials = {task.tgid(), c->uid, c->gid};
+    sending.credentials = {Ref<kernel::Pid>(&task.thread_group().pid()), c->uid, c->gid};
   }
   if (!request.control.rights.empty()) {
     auto& family = endpoint_->family();

@@ -23,11 +23,6 @@ namespace {
 constexpr PollMask shutdown_events = EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP;
 }  // namespace
 
-PeerCredentials peer_credentials_of(Task& task) {
-  auto c = task.credentials();
-  return {task.tgid(), c->euid, c->egid};
-}
-
 UnixSocket::UnixSocket(Task& creator, Ref<Endpoint> endpoint, int flags)
     : Socket(creator.kernel().ipc().allocate_inode(), AF_UNIX, endpoint->type(), 0, flags, *creator.credentials()),
       endpoint_(std::move(endpoint)) {
@@ -84,11 +79,12 @@ void UnixSocket::buffer_size_changed() {
 
 Result<std::vector<std::byte>> UnixSocket::get_option(Task& task, int level, int name, size_t room) {
   if (level != SOL_SOCKET || name != SO_PEERCRED) return Socket::get_option(task, level, name, room);
-  PeerCredentials credentials;
+  kernel::SocketIdentity peer;
   {
     MutexLock lock(endpoint_->mutex);
-    credentials = endpoint_->peer_credentials;
+    peer = endpoint_->peer_credentials;
   }
+  PeerCredentials const credentials = peer.seen_by(task);
   auto bytes = std::as_bytes(std::span(&credentials, 1));
   bytes = bytes.first(std::min(room, bytes.size()));
   return std::vector<std::byte>(bytes.begin(), bytes.end());

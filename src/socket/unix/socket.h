@@ -9,7 +9,6 @@
 namespace cofferdam::unix_sockets {
 
 // As SO_PEERCRED tells them: effective ids.
-kernel::PeerCredentials peer_credentials_of(kernel::Task&);
 
 class UnixSocket final : public kernel::Socket {
  public:
@@ -71,7 +70,14 @@ class UnixSocket final : public kernel::Socket {
   // receive.cc
   Result<kernel::ReceiveResult> receive_stream(kernel::Task&, kernel::IoSink&, int flags);
   Result<kernel::ReceiveResult> receive_datagram(kernel::Task&, kernel::IoSink&, int flags);
-  Result<size_t> copy_stream(kernel::IoSink&, int flags, kernel::ReceiveResult&, bool& stop)
+  // A read of a stream on its way. `stop`: what follows must not be glued to it (another sender's credentials, files
+  // that came along, a bad buffer).
+  struct StreamProgress {
+    bool stop = false;
+    std::optional<kernel::SocketIdentity> sender;
+  };
+  // Copies from the messages that are there.
+  Result<size_t> copy_stream(kernel::Task&, kernel::IoSink&, int flags, kernel::ReceiveResult&, StreamProgress&)
       REQUIRES(endpoint_->receive_mutex);
   Result<bool> nothing_to_read(bool& end_of_file);
   Result<void> wait_for_message(kernel::Task&, int flags, kernel::Deadline);

@@ -125,7 +125,7 @@ class FdInfo final : public TargetInode<PseudoText> {
     Result<Attributes> const a = f->attributes();
     return fmt::format("pos:\t{}\nflags:\t0{:o}\nmnt_id:\t{}\nino:\t{}\n", position, flags,
                        f->path() ? f->path().mount->id() : 0, a ? a->inode : 0) +
-           f->fdinfo();
+           f->fdinfo_in(*target().pids);
   }
 
  private:

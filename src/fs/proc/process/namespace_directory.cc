@@ -1,12 +1,12 @@
-// /proc/PID/ns: every process of a sandbox is in the same namespaces.
+// /proc/PID/ns: the namespaces that a process is in.
 #include <dirent.h>
-
-#include <fmt/core.h>
 
 #include <array>
 
 #include "fs/proc/process/process_directory.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_file.h"
+#include "kernel/namespace/namespace_set.h"
 
 namespace cofferdam::fs::proc {
 
@@ -14,40 +14,21 @@ using namespace kernel;
 
 namespace {
 
-struct Namespace {
-  std::string_view name, kind;
-  uint32_t inode;  // those of Linux's initial namespaces (include/linux/proc_ns.h), made-up ones where Linux has none
+struct NamespaceEntry {
+  std::string_view name;
+  NamespaceKind kind;
+  bool for_children = false;
 };
-constexpr std::array<Namespace, 10> namespaces{{{"cgroup", "cgroup", 0xEFFFFFFB},
-                                                {"ipc", "ipc", 0xEFFFFFFF},
-                                                {"mnt", "mnt", 0xEFFFFFF8},
-                                                {"net", "net", 0xEFFFFFF9},
-                                                {"pid", "pid", 0xEFFFFFFC},
-                                                {"pid_for_children", "pid", 0xEFFFFFFC},
-                                                {"time", "time", 0xEFFFFFFA},
-                                                {"time_for_children", "time", 0xEFFFFFFA},
-                                                {"user", "user", 0xEFFFFFFD},
-                                                {"uts", "uts", 0xEFFFFFFE}}};
-
-// What the link leads to: a file that stands for the namespace and can be opened, not read.
-class NamespaceFileInode final : public Inode {
- public:
-  NamespaceFileInode(FileSystem& fs, uint32_t number) : Inode(fs), number_(number) {}
-  mode_t type() const override { return S_IFREG; }
-  Result<Attributes> attributes() override {
-    Attributes a;
-    a.device = file_system().device();
-    a.inode = number_;
-    a.mode = S_IFREG | 0444;
-    return a;
-  }
-  Result<Ref<File>> open(OpenRequest const& request, Path const& path) override {
-    return Ref<File>(make_ref<File>(path, request.flags));
-  }
-
- private:
-  uint32_t number_;
-};
+constexpr std::array<NamespaceEntry, 10> namespaces{{{"cgroup", NamespaceKind::Cgroup},
+                                                     {"ipc", NamespaceKind::Ipc},
+                                                     {"mnt", NamespaceKind::Mount},
+                                                     {"net", NamespaceKind::Network},
+                                                     {"pid", NamespaceKind::Pid},
+                                                     {"pid_for_children", NamespaceKind::Pid, true},
+                                                     {"time", NamespaceKind::Time},
+                                                     {"time_for_children", NamespaceKind::Time, true},
+                                                     {"user", NamespaceKind::User},
+                                                     {"uts", NamespaceKind::Uts}}};
 
 class NamespaceLink final : public TargetInode<PseudoInode> {
  public:
@@ -55,16 +36,21 @@ class NamespaceLink final : public TargetInode<PseudoInode> {
       : TargetInode(fs, target, number_of(target, NumberKind::Namespace, index), S_IFLNK | 0777), index_(index) {}
   bool is_magic_link() const override { return true; }
   Result<Path> follow_magic_link(Task& reader) override {
-    std::string name = TRY(read_link(reader));
-    Vfs& vfs = reader.kernel().vfs();
-    return vfs.detached_path(make_ref<NamespaceFileInode>(vfs.anonymous_file_system(), namespaces[index_].inode), name);
+    return namespace_path(reader.kernel(), TRY(space_seen_by(reader)));
   }
-  Result<std::string> read_link(Task& reader) override {
-    TRY(check_may_inspect(reader, *TRY(find())));
-    return fmt::format("{}:[{}]", namespaces[index_].kind, namespaces[index_].inode);
-  }
+  Result<std::string> read_link(Task& reader) override { return namespace_text(*TRY(space_seen_by(reader))); }
 
  private:
+  Result<Ref<Namespace>> space_seen_by(Task& reader) {
+    Ref<Task> const task = TRY(find());
+    TRY(check_may_inspect(reader, *task));
+    auto space = namespace_of(*task, namespaces[index_].kind, namespaces[index_].for_children);
+    // A namespace that waits for its first process has nothing to show (pidns_for_children_get of Linux).
+    auto* pids = dynamic_cast<PidNamespace*>(space.get());
+    if (!space || (pids != nullptr && pids != &task->pids() && pids->last_pid() == 0)) return fail(Errno::NoEnt);
+    return space;
+  }
+
   uint32_t index_;
 };
 

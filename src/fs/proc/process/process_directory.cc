@@ -13,7 +13,7 @@ using namespace kernel;
 
 namespace {
 
-using Text = Result<std::string> (*)(Task& reader, Task& target);
+using Text = Result<std::string> (*)(View const&, Task& target);
 using Write = Result<void> (*)(Task& writer, Task& target, std::string_view);
 using Make = Ref<Inode> (*)(PseudoFileSystem&, Target const&, uint64_t number, uint64_t parent);
 
@@ -105,7 +105,7 @@ class EntryText final : public TargetInode<PseudoText> {
   }
   Result<std::string> text(Task& reader) override {
     Ref<Task> const task = TRY(find());
-    return entry_.text(reader, *task);
+    return entry_.text(View{reader, *target().pids}, *task);
   }
   Result<void> write_text(Task& writer, std::string_view text) override {
     if (entry_.write == nullptr) return fail(Errno::Inval);
@@ -172,7 +172,7 @@ class TaskDirectory final : public TargetInode<PseudoDirectory> {
   Result<Ref<Inode>> lookup(std::string_view name) override {
     std::optional<int32_t> const tid = parse_id(name);
     if (!tid) return fail(Errno::NoEnt);
-    Target const thread = TRY(Target::of_thread(pseudo_file_system().kernel(), target(), *tid));
+    Target const thread = TRY(Target::of_thread(target(), *tid));
     return Ref<Inode>(
         make_ref<ProcessDirectory>(pseudo_file_system(), thread, number_of(thread, NumberKind::Entry, 0), number()));
   }
@@ -183,13 +183,14 @@ class TaskDirectory final : public TargetInode<PseudoDirectory> {
     std::map<int32_t, bool> tids;
     {
       ProcessLocked lock((*task)->kernel());
-      for (Ref<Task> const& t : (*task)->thread_group().tasks(lock)) tids[t->tid()] = true;
-      if (tids.empty()) tids[(*task)->tid()] = true;  // a zombie's leader
+      auto number = [&](Ref<Task> const& t) { return target().pids->number_of(*t); };
+      for (Ref<Task> const& t : (*task)->thread_group().tasks(lock)) tids[number(t)] = true;
+      if (tids.empty()) tids[number(*task)] = true;  // a zombie's leader
     }
     std::vector<PseudoEntry> result;
     for (auto const& [tid, _] : tids) {
       uint64_t const cookie = static_cast<uint64_t>(tid) + 2;
-      Target const thread{tid, true, 0};
+      Target const thread{target().pids, tid, true, 0};
       if (cookie >= from)
         result.push_back({std::to_string(tid), number_of(thread, NumberKind::Entry, 0), DT_DIR, cookie});
     }
@@ -205,14 +206,14 @@ uint64_t number_of(Target const& target, NumberKind kind, uint32_t index) {
          uint64_t{static_cast<uint8_t>(kind)} << 27 | (index & 0x7ffffff);
 }
 
-uint64_t process_directory_number(int32_t tid) { return number_of({tid, false, 0}, NumberKind::Entry, 0); }
+uint64_t process_directory_number(int32_t tid) { return number_of({nullptr, tid, false, 0}, NumberKind::Entry, 0); }
 
 Ref<Inode> make_task_directory(PseudoFileSystem& fs, Target const& target, uint64_t number, uint64_t parent) {
   return make_ref<TaskDirectory>(fs, target, number, parent);
 }
 
-Result<Ref<Inode>> process_directory(PseudoFileSystem& fs, int32_t tid) {
-  Target const target = TRY(Target::of_process(fs.kernel(), tid));
+Result<Ref<Inode>> process_directory(PseudoFileSystem& fs, PidNamespace& pids, int32_t tid) {
+  Target const target = TRY(Target::of_process(pids, tid));
   return Ref<Inode>(make_ref<ProcessDirectory>(fs, target, number_of(target, NumberKind::Entry, 0), fs_root_number));
 }
 

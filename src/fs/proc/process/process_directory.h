@@ -7,7 +7,7 @@
 namespace cofferdam::fs::proc {
 
 // The directory of a process; ENOENT.
-Result<Ref<kernel::Inode>> process_directory(kernel::PseudoFileSystem&, int32_t tid);
+Result<Ref<kernel::Inode>> process_directory(kernel::PseudoFileSystem&, kernel::PidNamespace&, int32_t tid);
 uint64_t process_directory_number(int32_t tid);
 inline constexpr uint64_t fs_root_number = 1;
 
@@ -23,8 +23,8 @@ class TargetInode : public Base {
   explicit TargetInode(kernel::PseudoFileSystem& fs, Target const& target, A&&... arguments)
       : Base(fs, std::forward<A>(arguments)...), target_(target) {}
   Target const& target() const { return target_; }
-  Result<Ref<Task>> find() const { return target_.find(this->pseudo_file_system().kernel()); }
-  bool revalidate() override { return target_.alive(this->pseudo_file_system().kernel()); }
+  Result<Ref<Task>> find() const { return target_.find(); }
+  bool revalidate() override { return target_.alive(); }
 
  protected:
   void owner(uid_t& uid, gid_t& gid) override {

@@ -24,29 +24,31 @@ void note_signals(ProcessFacts& facts, Task& target, ThreadGroup::Implementation
   }
 }
 
-void note_family(ProcessFacts& facts, Task& target, ProcessLocked const& lock) {
+void note_family(ProcessFacts& facts, Task& target, PidNamespace const& pids, ProcessLocked const& lock) {
   ThreadGroup& group = target.thread_group();
-  if (Ref<ThreadGroup> parent = group.parent(lock)) facts.parent = parent->tgid();
+  facts.tgid = pids.number_of(group);
+  facts.tid = pids.number_of(target);
+  if (Ref<ThreadGroup> parent = group.parent(lock)) facts.parent = pids.number_of(*parent);
   Ref<ProcessGroup> process_group = group.process_group(lock);
   if (!process_group) return;
-  facts.group = process_group->id();
-  facts.session = process_group->session().id();
+  facts.group = process_group->id_in(pids);
+  facts.session = process_group->session().id_in(pids);
   if (Ref<Terminal> terminal = controlling_terminal(group, lock)) {
     facts.terminal_device = terminal->device();
-    if (int32_t foreground = terminal->foreground(lock)) facts.terminal_group = foreground;
+    if (Pid* foreground = terminal->foreground(lock)) facts.terminal_group = foreground->number_in(pids);
   }
 }
 
 }  // namespace
 
-ProcessFacts gather_facts(Task& target, bool as_thread) {
+ProcessFacts gather_facts(Task& target, bool as_thread, PidNamespace const& pids) {
   ProcessFacts facts;
   Ref<MemoryManager> mm = target.mm();
   {
     ProcessLocked lock(target.kernel());
     ThreadGroup::Implementation& group = target.thread_group().implementation();
     Task::Implementation& own = target.implementation();
-    note_family(facts, target, lock);
+    note_family(facts, target, pids, lock);
     note_signals(facts, target, group);
     facts.zombie = as_thread ? own.exiting : group.zombie;
     facts.state = facts.zombie ? 'Z' : group.stopped ? 'T' : static_cast<char>(TaskAccess::state(target));

@@ -8,7 +8,7 @@ namespace cofferdam::fs::proc {
 
 struct ProcessFacts {
   char state = 'R';
-  int32_t parent = 0, group = 0, session = 0, terminal_group = -1;
+  int32_t tgid = 0, tid = 0, parent = 0, group = 0, session = 0, terminal_group = -1;
   uint64_t terminal_device = 0;
   size_t threads = 0;
   bool zombie = false, core_dumping = false;
@@ -23,7 +23,8 @@ struct ProcessFacts {
 };
 
 // as_thread: one thread alone, else the process with all its threads.
-ProcessFacts gather_facts(kernel::Task& target, bool as_thread);
+// Ids are those of the namespace.
+ProcessFacts gather_facts(kernel::Task& target, bool as_thread, kernel::PidNamespace const&);
 
 std::string_view state_name(char);
 

@@ -34,7 +34,7 @@ FileNamer namer_for(Task& reader) {
 
 // A process may write its title over its arguments and on into its environment (setproctitle): when the last byte of
 // the arguments is no NUL any more, the string goes on to the first NUL (get_mm_cmdline of Linux).
-Result<std::string> cmdline_text(Task&, Task& target) {
+Result<std::string> cmdline_text(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   if (!mm) return std::string();
   MemoryManager::Layout const l = mm->layout();
@@ -45,14 +45,14 @@ Result<std::string> cmdline_text(Task&, Task& target) {
   return text;
 }
 
-Result<std::string> environ_text(Task&, Task& target) {
+Result<std::string> environ_text(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   if (!mm) return std::string();
   MemoryManager::Layout const l = mm->layout();
   return read_memory(*mm, l.environment_start, l.environment_end);
 }
 
-Result<std::string> auxv_text(Task&, Task& target) {
+Result<std::string> auxv_text(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   if (!mm) return std::string();
   std::string text;
@@ -60,25 +60,25 @@ Result<std::string> auxv_text(Task&, Task& target) {
   return text;
 }
 
-Result<std::string> maps_of(Task& reader, Task& target) {
+Result<std::string> maps_of(View const& view, Task& target) {
   Ref<MemoryManager> mm = target.mm();
-  return mm ? maps_text(*mm, namer_for(reader)) : std::string();
+  return mm ? maps_text(*mm, namer_for(view.reader)) : std::string();
 }
 
-Result<std::string> smaps_of(Task& reader, Task& target) {
+Result<std::string> smaps_of(View const& view, Task& target) {
   Ref<MemoryManager> mm = target.mm();
-  return mm ? smaps_text(*mm, namer_for(reader)) : std::string();
+  return mm ? smaps_text(*mm, namer_for(view.reader)) : std::string();
 }
 
-Result<std::string> smaps_rollup_of(Task&, Task& target) {
+Result<std::string> smaps_rollup_of(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   if (!mm) return fail(Errno::Srch);
   return smaps_rollup_text(*mm);
 }
 
-Result<std::string> numa_maps_of(Task& reader, Task& target) {
+Result<std::string> numa_maps_of(View const& view, Task& target) {
   Ref<MemoryManager> mm = target.mm();
-  return mm ? numa_maps_text(*mm, namer_for(reader)) : std::string();
+  return mm ? numa_maps_text(*mm, namer_for(view.reader)) : std::string();
 }
 
 // The referenced bits are the host's and not ours to clear; the numbers alone are checked.

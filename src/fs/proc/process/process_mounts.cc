@@ -5,6 +5,7 @@
 
 #include "fs/proc/process/process_text.h"
 #include "kernel/kernel.h"
+#include "kernel/namespace/namespace_set.h"
 #include "kernel/vfs/mount.h"
 #include "kernel/vfs/mount_text.h"
 
@@ -60,10 +61,11 @@ struct Row {
 std::vector<Row> visible_mounts(Task& target) {
   Kernel& kernel = target.kernel();
   Ref<FsContext> fs = target.fs();
-  if (!fs) return {};
+  auto namespaces = target.namespaces();
+  if (!fs || !namespaces) return {};
   Path const root = fs->root();
   std::vector<Row> rows;
-  for (MountInfo& info : kernel.vfs().mounts(kernel.root_mounts())) {
+  for (MountInfo& info : kernel.vfs().mounts(*namespaces->mounts)) {
     std::string place = kernel.vfs().path_text(info.mountpoint, root);
     if (place.starts_with("(unreachable)")) continue;
     rows.push_back({std::move(info), std::move(place)});
@@ -73,7 +75,7 @@ std::vector<Row> visible_mounts(Task& target) {
 
 }  // namespace
 
-Result<std::string> mounts_text(Task&, Task& target) {
+Result<std::string> mounts_text(View const&, Task& target) {
   std::string text;
   for (Row const& row : visible_mounts(target)) {
     FileSystem& fs = row.info.mount->file_system();
@@ -83,7 +85,7 @@ Result<std::string> mounts_text(Task&, Task& target) {
   return text;
 }
 
-Result<std::string> mountinfo_text(Task&, Task& target) {
+Result<std::string> mountinfo_text(View const&, Task& target) {
   std::string text;
   Kernel& kernel = target.kernel();
   for (Row const& row : visible_mounts(target)) {
@@ -98,7 +100,7 @@ Result<std::string> mountinfo_text(Task&, Task& target) {
   return text;
 }
 
-Result<std::string> mountstats_text(Task&, Task& target) {
+Result<std::string> mountstats_text(View const&, Task& target) {
   std::string text;
   for (Row const& row : visible_mounts(target)) {
     FileSystem& fs = row.info.mount->file_system();

@@ -11,7 +11,7 @@ namespace cofferdam::fs::proc {
 
 using namespace kernel;
 
-Result<std::string> comm_text(Task&, Task& target) { return target.name() + "\n"; }
+Result<std::string> comm_text(View const&, Task& target) { return target.name() + "\n"; }
 
 Result<void> comm_write(Task& writer, Task& target, std::string_view text) {
   if (&writer.thread_group() != &target.thread_group()) return fail(Errno::Inval);
@@ -21,7 +21,7 @@ Result<void> comm_write(Task& writer, Task& target, std::string_view text) {
   return {};
 }
 
-Result<std::string> limits_text(Task&, Task& target) {
+Result<std::string> limits_text(View const&, Task& target) {
   struct Row {
     char const *name, *unit;
     int resource;
@@ -68,7 +68,7 @@ Result<void> set_oom_adjustment(Task& writer, Task& target, int value) {
 }  // namespace
 
 // Badness as Linux gives it: the share of memory in thousandths, moved by the adjustment and scaled to two thirds.
-Result<std::string> oom_score_text(Task&, Task& target) {
+Result<std::string> oom_score_text(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   uint64_t const limit = target.kernel().options().memory_limit;
   int64_t score = 0;
@@ -77,7 +77,9 @@ Result<std::string> oom_score_text(Task&, Task& target) {
   return fmt::format("{}\n", mm ? std::clamp<int64_t>(score, 0, 2000) : 0);
 }
 
-Result<std::string> oom_score_adj_text(Task&, Task& target) { return fmt::format("{}\n", oom_adjustment(target)); }
+Result<std::string> oom_score_adj_text(View const&, Task& target) {
+  return fmt::format("{}\n", oom_adjustment(target));
+}
 
 Result<void> oom_score_adj_write(Task& writer, Task& target, std::string_view text) {
   int64_t const value = TRY(parse_number(text));
@@ -85,7 +87,7 @@ Result<void> oom_score_adj_write(Task& writer, Task& target, std::string_view te
   return set_oom_adjustment(writer, target, static_cast<int>(value));
 }
 
-Result<std::string> oom_adj_text(Task&, Task& target) {
+Result<std::string> oom_adj_text(View const&, Task& target) {
   int const value = oom_adjustment(target);
   return fmt::format("{}\n", value == oom_adjust_max ? 15 : value * 17 / oom_adjust_max);
 }
@@ -99,37 +101,38 @@ Result<void> oom_adj_write(Task& writer, Task& target, std::string_view text) {
 
 // ---- what is the same for all
 
-Result<std::string> cgroup_text(Task&, Task&) { return std::string("0::/\n"); }
-Result<std::string> wchan_text(Task&, Task&) { return std::string("0"); }
-Result<std::string> personality_text(Task&, Task&) { return std::string("00000000\n"); }
-Result<std::string> coredump_filter_text(Task&, Task&) { return std::string("00000033\n"); }
-Result<std::string> loginuid_text(Task&, Task&) { return std::string("4294967295"); }
-Result<std::string> sessionid_text(Task&, Task&) { return std::string("4294967295"); }
+Result<std::string> cgroup_text(View const&, Task&) { return std::string("0::/\n"); }
+Result<std::string> wchan_text(View const&, Task&) { return std::string("0"); }
+Result<std::string> personality_text(View const&, Task&) { return std::string("00000000\n"); }
+Result<std::string> coredump_filter_text(View const&, Task&) { return std::string("00000033\n"); }
+Result<std::string> loginuid_text(View const&, Task&) { return std::string("4294967295"); }
+Result<std::string> sessionid_text(View const&, Task&) { return std::string("4294967295"); }
 namespace {
 std::string identity_map() { return fmt::format("{:>10} {:>10} {:>10}\n", 0, 0, 4294967295u); }
 }  // namespace
 
-Result<std::string> uid_map_text(Task&, Task& target) {
+Result<std::string> uid_map_text(View const&, Task& target) {
   auto const& map = target.kernel().options().uid_map;
   return map.empty() ? identity_map() : map;
 }
-Result<std::string> gid_map_text(Task&, Task& target) {
+Result<std::string> gid_map_text(View const&, Task& target) {
   auto const& map = target.kernel().options().gid_map;
   return map.empty() ? identity_map() : map;
 }
-Result<std::string> project_id_map_text(Task&, Task&) { return identity_map(); }
-Result<std::string> setgroups_text(Task&, Task&) { return std::string("allow\n"); }
-Result<std::string> syscall_text(Task&, Task&) { return std::string("running\n"); }
-Result<std::string> empty_text(Task&, Task&) { return std::string(); }
+Result<std::string> project_id_map_text(View const&, Task&) { return identity_map(); }
+Result<std::string> setgroups_text(View const&, Task&) { return std::string("allow\n"); }
+Result<std::string> syscall_text(View const&, Task&) { return std::string("running\n"); }
+Result<std::string> empty_text(View const&, Task&) { return std::string(); }
 
-Result<std::string> timerslack_text(Task&, Task& target) {
+Result<std::string> timerslack_text(View const&, Task& target) {
   return fmt::format("{}\n", target.implementation().timer_slack_ns);
 }
 
-Result<std::string> children_text(Task&, Task& target) {
+Result<std::string> children_text(View const& view, Task& target) {
   std::string text;
   ProcessLocked lock(target.kernel());
-  for (Ref<ThreadGroup> const& child : target.thread_group().children(lock)) text += fmt::format("{} ", child->tgid());
+  for (Ref<ThreadGroup> const& child : target.thread_group().children(lock))
+    text += fmt::format("{} ", view.pids.number_of(*child));
   return text;
 }
 

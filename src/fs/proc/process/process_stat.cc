@@ -58,13 +58,13 @@ std::string time_fields(Task& target, ProcessFacts const& f) {
                      f.threads, start_ticks(target, f));
 }
 
-std::string stat_line(Task& reader, Task& target, bool as_thread) {
-  ProcessFacts const f = gather_facts(target, as_thread);
-  MemoryFields const m = memory_fields(reader, target);
+std::string stat_line(View const& view, Task& target, bool as_thread) {
+  ProcessFacts const f = gather_facts(target, as_thread, view.pids);
+  MemoryFields const m = memory_fields(view.reader, target);
   MemoryManager::Layout const shown = m.may_see_addresses ? m.layout : MemoryManager::Layout{};
   uint64_t const code_start = m.may_see_addresses ? shown.code_start : m.virtual_bytes ? 1 : 0;
   uint64_t const code_end = m.may_see_addresses ? shown.code_end : m.virtual_bytes ? 1 : 0;
-  std::string line = fmt::format("{} ({}) {} {} {} {} {}", as_thread ? target.tid() : target.tgid(), target.name(),
+  std::string line = fmt::format("{} ({}) {} {} {} {} {}", as_thread ? f.tid : f.tgid, target.name(),
                                  identity_fields(f), time_fields(target, f), m.virtual_bytes, m.resident_pages,
                                  target.thread_group().limits.current(RLIMIT_RSS));
   // 26 startcode … 35 wchan
@@ -81,23 +81,23 @@ std::string stat_line(Task& reader, Task& target, bool as_thread) {
 
 }  // namespace
 
-Result<std::string> stat_text(Task& reader, Task& target) { return stat_line(reader, target, false); }
-Result<std::string> thread_stat_text(Task& reader, Task& target) { return stat_line(reader, target, true); }
+Result<std::string> stat_text(View const& view, Task& target) { return stat_line(view, target, false); }
+Result<std::string> thread_stat_text(View const& view, Task& target) { return stat_line(view, target, true); }
 
-Result<std::string> statm_of(Task&, Task& target) {
+Result<std::string> statm_of(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
   return mm ? statm_text(*mm) : std::string("0 0 0 0 0 0 0\n");
 }
 
-Result<std::string> schedstat_text(Task&, Task& target) {
-  ProcessFacts const f = gather_facts(target, false);
+Result<std::string> schedstat_text(View const& view, Task& target) {
+  ProcessFacts const f = gather_facts(target, false, view.pids);
   return fmt::format("{} 0 {}\n", f.usage.user_ns + f.usage.system_ns,
                      f.usage.voluntary_switches + f.usage.involuntary_switches);
 }
 
-Result<std::string> sched_text(Task&, Task& target) {
-  ProcessFacts const f = gather_facts(target, false);
-  std::string text = fmt::format("{} ({}, #threads: {})\n", target.name(), target.tgid(), f.threads);
+Result<std::string> sched_text(View const& view, Task& target) {
+  ProcessFacts const f = gather_facts(target, false, view.pids);
+  std::string text = fmt::format("{} ({}, #threads: {})\n", target.name(), f.tgid, f.threads);
   text += std::string(67, '-') + '\n';
   auto row = [&](std::string_view name, uint64_t value) { text += fmt::format("{:<45}:{:>21}\n", name, value); };
   auto milliseconds = [&](std::string_view name, Nanoseconds ns) {
@@ -132,7 +132,7 @@ void add_counts(Task& task, std::span<uint64_t, 4> to) {
 
 }  // namespace
 
-Result<std::string> io_text(Task&, Task& target) {
+Result<std::string> io_text(View const&, Task& target) {
   uint64_t counts[4] = {};
   ThreadGroup& group = target.thread_group();
   ProcessLocked lock(target.kernel());
@@ -146,7 +146,7 @@ Result<std::string> io_text(Task&, Task& target) {
   return io_lines(counts);
 }
 
-Result<std::string> thread_io_text(Task&, Task& target) {
+Result<std::string> thread_io_text(View const&, Task& target) {
   uint64_t counts[4] = {};
   add_counts(target, counts);
   return io_lines(counts);

@@ -26,21 +26,39 @@ std::string escaped_name(Task& target) {
   return text;
 }
 
-std::string identity_lines(Task& target, ProcessFacts const& f, bool as_thread) {
+// In each namespace from the reader's procfs inward.
+std::string number_lines(View const& view, Task& target, bool as_thread) {
+  auto numbers = [&](Pid const* pid) {
+    if (pid == nullptr) return std::string();
+    // What is not to be seen from the innermost ends the line with a 0 for each level (task_state of Linux).
+    std::string text;
+    for (PidNamespace const* space = &target.pids(); space != nullptr; space = space->parent()) {
+      text.insert(0, fmt::format("\t{}", pid->number_in(*space)));
+      if (space == &view.pids) break;
+    }
+    return text;
+  };
+  Ref<Pid> const pid = as_thread ? target.pid() : Ref<Pid>(&target.thread_group().pid());
+  ProcessLocked lock(target.kernel());
+  Ref<ProcessGroup> const group = target.thread_group().process_group(lock);
+  return fmt::format("NStgid:{}\nNSpid:{}\nNSpgid:{}\nNSsid:{}\n", numbers(&target.thread_group().pid()),
+                     numbers(pid.get()), numbers(group ? &group->pid() : nullptr),
+                     numbers(group ? &group->session().pid() : nullptr));
+}
+
+std::string identity_lines(View const& view, Task& target, ProcessFacts const& f, bool as_thread) {
   Ref<Credentials const> c = target.credentials();
   Ref<FsContext> fs = target.fs();
   Ref<FdTable> files = target.files();
-  int32_t const pid = as_thread ? target.tid() : target.tgid();
   std::string text = fmt::format("Name:\t{}\n", escaped_name(target));
   if (fs) text += fmt::format("Umask:\t{:04o}\n", fs->umask());
   text += fmt::format("State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", state_name(f.state),
-                      target.tgid(), pid, f.parent);
+                      f.tgid, as_thread ? f.tid : f.tgid, f.parent);
   text += fmt::format("Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t", c->uid, c->euid, c->suid,
                       c->fsuid, c->gid, c->egid, c->sgid, c->fsgid, files ? files->capacity() : 0);
   for (gid_t g : c->groups) text += fmt::format("{} ", g);
   if (c->groups.empty()) text += ' ';
-  text += fmt::format("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0\n", target.tgid(), pid, f.group,
-                      f.session);
+  text += "\n" + number_lines(view, target, as_thread) + "Kthread:\t0\n";
   return text;
 }
 
@@ -89,10 +107,10 @@ std::vector<bool> allowed_cpus(Task& target, ProcessFacts const& f) {
 
 namespace {
 
-std::string status_of(Task& target, bool as_thread) {
-  ProcessFacts const f = gather_facts(target, as_thread);
+std::string status_of(View const& view, Task& target, bool as_thread) {
+  ProcessFacts const f = gather_facts(target, as_thread, view.pids);
   std::vector<bool> const cpus = allowed_cpus(target, f);
-  return identity_lines(target, f, as_thread) + memory_lines(target, f) + signal_lines(target, f) +
+  return identity_lines(view, target, f, as_thread) + memory_lines(target, f) + signal_lines(target, f) +
          privilege_lines(target) +
          fmt::format(
              "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\nMems_allowed_list:\t0\n"
@@ -102,7 +120,7 @@ std::string status_of(Task& target, bool as_thread) {
 
 }  // namespace
 
-Result<std::string> status_text(Task&, Task& target) { return status_of(target, false); }
-Result<std::string> thread_status_text(Task&, Task& target) { return status_of(target, true); }
+Result<std::string> status_text(View const& view, Task& target) { return status_of(view, target, false); }
+Result<std::string> thread_status_text(View const& view, Task& target) { return status_of(view, target, true); }
 
 }  // namespace cofferdam::fs::proc

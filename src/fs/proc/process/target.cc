@@ -25,32 +25,32 @@ Ref<Task> representative(ThreadGroup const& group, ProcessLocked const& lock) {
   return tasks.empty() ? Ref<Task>() : tasks.front();
 }
 
-Result<Target> Target::of_process(Kernel& kernel, int32_t tid) {
-  ProcessLocked lock(kernel);
-  Ref<ThreadGroup> group = kernel.pids().group(tid, lock);
+Result<Target> Target::of_process(PidNamespace& pids, int32_t tid) {
+  ProcessLocked lock(pids.kernel());
+  Ref<ThreadGroup> group = pids.group(tid, lock);
   if (!group) {
-    Ref<Task> task = kernel.pids().task(tid, lock);
+    Ref<Task> task = pids.task(tid, lock);
     if (!task) return fail(Errno::NoEnt);
-    return Target{tid, true, birth_of(*task)};
+    return Target{&pids, tid, true, birth_of(*task)};
   }
-  return Target{tid, false, birth_of(*group)};
+  return Target{&pids, tid, false, birth_of(*group)};
 }
 
-Result<Target> Target::of_thread(Kernel& kernel, Target const& process, int32_t tid) {
-  ProcessLocked lock(kernel);
-  Ref<Task> task = kernel.pids().task(tid, lock);
-  if (!task || task->tgid() != process.tid) return fail(Errno::NoEnt);
-  return Target{tid, true, birth_of(*task)};
+Result<Target> Target::of_thread(Target const& process, int32_t tid) {
+  ProcessLocked lock(process.pids->kernel());
+  Ref<Task> task = process.pids->task(tid, lock);
+  if (!task || process.pids->number_of(task->thread_group()) != process.tid) return fail(Errno::NoEnt);
+  return Target{process.pids, tid, true, birth_of(*task)};
 }
 
-Result<Ref<Task>> Target::find(Kernel& kernel) const {
-  ProcessLocked lock(kernel);
+Result<Ref<Task>> Target::find() const {
+  ProcessLocked lock(pids->kernel());
   if (as_thread) {
-    Ref<Task> task = kernel.pids().task(tid, lock);
+    Ref<Task> task = pids->task(tid, lock);
     if (!task || birth_of(*task) != born_ns) return fail(Errno::Srch);
     return task;
   }
-  Ref<ThreadGroup> group = kernel.pids().group(tid, lock);
+  Ref<ThreadGroup> group = pids->group(tid, lock);
   if (!group || birth_of(*group) != born_ns) return fail(Errno::Srch);
   Ref<Task> task = representative(*group, lock);
   if (!task) return fail(Errno::Srch);

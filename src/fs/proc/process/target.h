@@ -22,16 +22,17 @@ using kernel::ThreadGroup;
 // By number and time of birth: an open file never comes to speak of another that was given the same number, and keeps
 // nothing alive that has ended.
 struct Target {
+  kernel::PidNamespace* pids = nullptr;  // whose numbers they are; the file system holds it
   int32_t tid = 0;
   bool as_thread = false;  // below task/TID: a thread for itself, else the process
   kernel::Nanoseconds born_ns = 0;
 
   // The process of a thread's number too: Linux lets /proc/TID be named though it does not list it. ESRCH → ENOENT is
   // the caller's to say.
-  static Result<Target> of_process(Kernel&, int32_t tid);
-  static Result<Target> of_thread(Kernel&, Target const& process, int32_t tid);
-  Result<Ref<Task>> find(Kernel&) const;  // ESRCH
-  bool alive(Kernel& kernel) const { return find(kernel).has_value(); }
+  static Result<Target> of_process(kernel::PidNamespace&, int32_t tid);
+  static Result<Target> of_thread(Target const& process, int32_t tid);
+  Result<Ref<Task>> find() const;  // ESRCH
+  bool alive() const { return find().has_value(); }
 };
 
 // The process's leader; while only other threads of it live, one of them.
