@@ -30,7 +30,7 @@ std::optional<StubServices::Range> TrapContext::map_served_file(StubServices& se
                                                                 uint64_t size) {
   constexpr uint64_t most = 1 << 30;
   if (size == 0 || size > most) return std::nullopt;
-  auto const range = services.reserve((size + page - 1) / page * page);
+  auto range = services.reserve((size + page - 1) / page * page);
   if (!range) return std::nullopt;
   host::OwnedFd fd(::fcntl(file.host_fd, F_DUPFD_CLOEXEC, 0));
   auto const made = fd ? approved_call(SYS_mmap, {range->address, range->length, PROT_READ, MAP_SHARED | MAP_FIXED,
