@@ -52,9 +52,9 @@ Outcome<sentry::Settings> Globals::settings() const {
   if (network == "none")
     s.network = sentry::Network::None;
   else if (network == "host")
-    return refuse("--network host is not built yet; use sandbox or none (both: loopback only)");
+    s.network = sentry::Network::Host;
   else if (network != "sandbox")
-    return refuse(fmt::format("--network: '{}' is not known; use sandbox or none", network));
+    return refuse(fmt::format("--network: '{}' is not known; use sandbox, host or none", network));
   if (mm_approval != "rules" && mm_approval != "all")
     return refuse(fmt::format("--mm-approval: '{}' is not known; use rules or all", mm_approval));
   if (host_uds != "none" && host_uds != "open")

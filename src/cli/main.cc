@@ -37,7 +37,7 @@ void declare(Options& o, Globals& g, bool& version) {
   o.flag("--strace", g.strace, "log every system call of the container");
   o.text("--platform", g.platform, "what runs the container's code: trap");
   o.text("--overlay", g.overlay, "none, or memory: changes of the root live in memory and go with the container");
-  o.text("--network", g.network, "sandbox or none");
+  o.text("--network", g.network, "sandbox, host or none");
   o.text("--host-uds", g.host_uds,
          "none, or open: the container may connect to the host's Unix sockets on bind mounts");
   o.text("--mm-approval", g.mm_approval,

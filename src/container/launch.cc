@@ -17,6 +17,7 @@
 
 #include "cgroup/cgroup.h"
 #include "container/hooks.h"
+#include "container/host_network.h"
 #include "container/network.h"
 #include "container/standard.h"
 #include "jail/namespaces.h"
@@ -207,7 +208,13 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
   std::vector<gofer::MountRequest> requests = mount_requests(o);
   sentry::Config config = ATTEMPT(make_config(o));
   auto const [uids, gids] = id_ranges(o.spec.linux_config);
-  jail::SandboxProcess process = ATTEMPT(jail::fork_into_namespaces());
+  if (o.settings.network == sentry::Network::Host) {
+    host_network_.emplace(network_path_);
+    d.broker = ATTEMPT(host_network_->make_connection(o.spec.process));
+    config.new_network = host_network_->is_new();
+  }
+  jail::SandboxProcess process =
+      ATTEMPT(host_network_ ? host_network_->fork() : jail::fork_into_namespaces(jail::NetworkNamespace::New));
   if (process.pid == 0) {
     config.spec = std::move(o.spec);
     sentry::run_sandbox(config, std::move(d), requests);
@@ -215,6 +222,7 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
   pid_ = state_.pid = process.pid;
   pidfd_ = std::move(process.pidfd);
   keeper_.sandbox_started();
+  if (host_network_) ATTEMPT(host_network_->start_broker(pid_));
   ATTEMPT(jail::write_id_maps(pid_, uids, gids));
   if (o.spec.process.oom_score_adj) ATTEMPT(set_oom_score(pid_, *o.spec.process.oom_score_adj));
   ATTEMPT(cgroup::add_process(state_.cgroups, pid_));
@@ -295,6 +303,7 @@ Outcome<> Sandbox::detach() {
   if (!detached && !started_) return detached;
   owned_ = false;
   keeper_.release();
+  if (host_network_) host_network_->release();
   return {};
 }
 
@@ -327,6 +336,7 @@ Sandbox::Sandbox(Sandbox&& o) noexcept
       startup_(std::move(o.startup_)),
       raw_(std::move(o.raw_)),
       hooks_(std::move(o.hooks_)),
+      host_network_(std::exchange(o.host_network_, std::nullopt)),
       network_path_(std::move(o.network_path_)),
       pid_(o.pid_),
       owned_(std::exchange(o.owned_, false)),

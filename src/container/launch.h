@@ -8,6 +8,7 @@
 
 #include "base/outcome.h"
 #include "container/console.h"
+#include "container/host_network.h"
 #include "container/state.h"
 #include "gofer/keeper.h"
 #include "host/fd.h"
@@ -63,6 +64,7 @@ class Sandbox {
   host::OwnedFd pidfd_, startup_;
   std::optional<RawTerminal> raw_;
   oci::Hooks hooks_;
+  std::optional<HostNetwork> host_network_;  // its end comes last
   std::optional<std::string> network_path_;  // of the specification's network namespace; empty: a new one
   pid_t pid_ = 0;
   bool owned_ = true;  // this process cleans up

@@ -13,11 +13,13 @@ Outcome<> enter() {
   return drop_privileges();
 }
 
-Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation, bool report_use) {
+Outcome<> close(std::span<host::CallRule const> platform_rules, std::span<host::CallRule const> network_rules,
+                Violation violation, bool report_use) {
   ATTEMPT(forbid_dumps());
   std::span<host::CallRule const> const sets[] = {
       sentry_rules,
       platform_rules,
+      network_rules,
 #if defined(COFFERDAM_SANITIZED)
       sanitizer_rules,
 #endif

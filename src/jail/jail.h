@@ -13,7 +13,9 @@ namespace cofferdam::jail {
 Outcome<> enter();
 // Second half, after the platform has made its zygote (whose own filter must not stack on this one), before any guest
 // instruction: no dumps, seccomp filter. `platform_rules`: the calls that the platform makes from this process.
+// `network_rules`: with --network=host, what sockets of the host's need.
 // `report_use`: each rule is logged when it is used for the first time; slow, for the test that each is needed.
-Outcome<> close(std::span<host::CallRule const> platform_rules, Violation violation, bool report_use = false);
+Outcome<> close(std::span<host::CallRule const> platform_rules, std::span<host::CallRule const> network_rules,
+                Violation violation, bool report_use = false);
 
 }  // namespace cofferdam::jail

@@ -16,9 +16,12 @@ struct SandboxProcess {
   host::OwnedFd pidfd;
 };
 
-// As fork(2), with new user, mount, pid, ipc, uts, network and cgroup namespaces: the child is init of its pid
-// namespace. The caller must have one thread only. The child has no ids until the parent has called write_id_maps.
-Outcome<SandboxProcess> fork_into_namespaces();
+enum class NetworkNamespace : uint8_t { New, Current };
+
+// As fork(2), with new user, mount, pid, ipc, uts, cgroup and (unless it is to keep the caller's) network namespaces:
+// the child is init of its pid namespace. The caller must have one thread only. The child has no ids until the parent
+// has called write_id_maps.
+Outcome<SandboxProcess> fork_into_namespaces(NetworkNamespace);
 
 struct IdRange {
   uint32_t inside = 0, outside = 0, count = 0;

@@ -54,12 +54,13 @@ Outcome<std::string> identity_map(char const* own_map) {
 
 }  // namespace
 
-Outcome<SandboxProcess> fork_into_namespaces() {
+Outcome<SandboxProcess> fork_into_namespaces(NetworkNamespace network) {
   pid_t* const thread_id = thread_id_word();
   int pidfd = -1;
   clone_args args{};
-  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET |
-               CLONE_NEWCGROUP | CLONE_PIDFD | (thread_id ? uint64_t{CLONE_CHILD_SETTID} : 0);
+  args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+               CLONE_PIDFD | (network == NetworkNamespace::New ? uint64_t{CLONE_NEWNET} : 0) |
+               (thread_id ? uint64_t{CLONE_CHILD_SETTID} : 0);
   args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
   args.child_tid = reinterpret_cast<uint64_t>(thread_id);
   args.exit_signal = SIGCHLD;

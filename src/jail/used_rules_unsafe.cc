@@ -20,7 +20,7 @@ namespace cofferdam::jail {
 
 namespace {
 
-constexpr size_t max_rules = 256;
+constexpr size_t max_rules = 512;
 
 // Seen by the sentry and the observer.
 struct SharedPage {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -36,6 +37,9 @@ struct Descriptors {
   host::OwnedFd standard[3];               // the guest's; with a terminal: [0] is it, for reading and writing
   std::vector<host::OwnedFd> preserved;    // 3 and up in the guest
   host::OwnedFd log;
+  host::OwnedFd broker;    // --network=host: to who binds reserved ports and makes raw sockets
+  host::OwnedFd proc_net;  // --network=host: /proc/PID/net, opened before the jail closes
+  std::vector<std::pair<std::string, std::string>> network_settings;  // the same: /proc/sys/net, read before it
 };
 
 struct Config {
@@ -43,6 +47,7 @@ struct Config {
   Settings settings;
   std::vector<sock_filter> seccomp;  // the compiled profile of the specification; empty: none
   std::string hook_state;            // what startContainer hooks read on their standard input
+  bool new_network = true;           // the sandbox has a network namespace of its own
   bool host_hooks = false;           // hooks on the host may still change the root: the command asks for the last check
 };
 

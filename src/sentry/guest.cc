@@ -169,7 +169,8 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
     if (!filter) return refuse("linux.seccomp: the profile does not make a valid filter");
     state->seccomp = std::move(*filter);
   }
-  register_modules(*state->kernel, config.settings);
+  for (auto& [path, text] : d.network_settings) state->kernel->sysctls().adopt(path, std::move(text));
+  register_modules(*state->kernel, config.settings, d);
   ATTEMPT(build_file_tree(*state->kernel, config, d));
   for (auto& fd : d.standard) state->init_files.push_back(std::move(fd));
   for (auto& fd : d.preserved) state->init_files.push_back(std::move(fd));

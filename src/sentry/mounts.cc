@@ -26,6 +26,7 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/mount.h"
 #include "oci/mount_options.h"
+#include "socket/host/register.h"
 #include "socket/inet/register.h"
 #include "socket/unix/register.h"
 
@@ -189,7 +190,7 @@ class TreeBuilder {
 
 }  // namespace
 
-void register_modules(Kernel& kernel, Settings const& settings) {
+void register_modules(Kernel& kernel, Settings const& settings, Descriptors& descriptors) {
   kernel.register_file_system(fs::proc::file_system_type());
   kernel.register_file_system(fs::sys::file_system_type());
   kernel.register_file_system(fs::tmpfs::file_system_type());
@@ -201,7 +202,10 @@ void register_modules(Kernel& kernel, Settings const& settings) {
   kernel.vfs().notifications().set_outside(fs::host::watch_outside_changes(kernel));
   unix_sockets::register_family(kernel, settings.host_sockets ? unix_sockets::HostConnector(fs::host::connect_socket)
                                                               : unix_sockets::HostConnector());
-  inet::register_families(kernel);
+  if (settings.network == Network::Host)
+    host_sockets::register_families(kernel, std::move(descriptors.proc_net), std::move(descriptors.broker));
+  else
+    inet::register_families(kernel);
 }
 
 Outcome<> build_file_tree(Kernel& kernel, Config const& config, Descriptors& descriptors) {

@@ -7,8 +7,8 @@
 
 namespace cofferdam::sentry {
 
-// Names the file systems and devices that this kernel has.
-void register_modules(kernel::Kernel&, Settings const&);
+// Names the file systems, devices and families of sockets that this kernel has. Takes what the network needs.
+void register_modules(kernel::Kernel&, Settings const&, Descriptors&);
 
 // The root, the mounts of the specification in its order, /dev with its standard devices, masked and read-only paths.
 // Takes the donated descriptors.

@@ -22,6 +22,7 @@
 #include "jail/time_namespace.h"
 #include "sentry/control.h"
 #include "sentry/guest.h"
+#include "sentry/host_network.h"
 #include "sentry/platforms.h"
 #include "sentry/sentry.h"
 
@@ -31,7 +32,7 @@ namespace {
 
 // Closes every descriptor that was not meant for the sandbox: the command's own files and sockets.
 void close_others(Descriptors const& d) {
-  std::vector<int> keep = {0, 1, 2, d.startup.get(), d.control.get(), d.keeper.get(), d.log.get()};
+  std::vector<int> keep = {0, 1, 2, d.startup.get(), d.control.get(), d.keeper.get(), d.log.get(), d.broker.get()};
   for (auto& fd : d.standard) keep.push_back(fd.get());
   for (auto& fd : d.preserved) keep.push_back(fd.get());
   std::erase(keep, -1);
@@ -102,6 +103,8 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   if (message.word != Word::Go) return refuse("unexpected word on the startup channel");
   ATTEMPT(bind_to_command(d));
   make_mount_points(config, mounts);
+  if (config.settings.network == Network::Host && config.new_network) ATTEMPT(start_loopback());
+  if (config.settings.network == Network::Host) read_network_settings(d);
   kernel::HostFacts facts = kernel::open_host_facts();  // donating may take the host's /proc and /sys out of sight
   ATTEMPT(enter_clocks(config.spec.linux_config));
   auto labels =
@@ -118,13 +121,15 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   ATTEMPT(jail::enter());
   ATTEMPT(labels.apply());
   auto built = ATTEMPT(build_platform(config.settings, jailed.proc.get()));
+  std::vector<host::CallRule> network_rules;
+  if (config.settings.network == Network::Host) network_rules = ATTEMPT(open_host_network(d, jailed.proc.get()));
   if (config.settings.host_sockets) {
     // connect(2) knows paths alone: by this procfs they lead to descriptors.
     if (::fchdir(jailed.proc.get()) != 0) return refuse("--host-uds: cannot change to the sandbox's procfs");
     built.host_calls.insert(built.host_calls.end(), std::begin(jail::host_socket_rules),
                             std::end(jail::host_socket_rules));
   }
-  ATTEMPT(jail::close(built.host_calls,
+  ATTEMPT(jail::close(built.host_calls, network_rules,
                       config.settings.report_violations ? jail::Violation::Report : jail::Violation::Kill,
                       config.settings.report_jail_rules));
   jailed.guest = ATTEMPT(Guest::create(config, d, std::move(built.platform), std::move(facts)));

@@ -288,6 +288,12 @@ int main(int argc, char** argv, char** envp) {
     return 0;
   }
   if (!strcmp(what, "net-echo")) return echo(atoi(more));
+  if (!strcmp(what, "net-bind")) {  // PORT
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(more))};
+    int result = bind(socket(AF_INET, SOCK_STREAM, 0), (struct sockaddr*)&a, sizeof a);
+    return printf("%s\n", result == 0 ? "bound" : strerror(errno)) < 0;
+  }
+  if (!strcmp(what, "net-raw")) return printf("%s\n", socket(AF_INET, SOCK_RAW, 1) >= 0 ? "raw" : strerror(errno)) < 0;
   if (!strcmp(what, "net-fetch") && argc > 3) return fetch(more, atoi(argv[3]));  // ADDRESS PORT: what it says to hello
   if (!strcmp(what, "shmget")) {
     int id = shmget(IPC_PRIVATE, strtoul(more, 0, 0), IPC_CREAT | 0600);
