@@ -126,6 +126,7 @@ uint64_t Sysctls::number(std::string_view path, size_t index) const {
 Result<void> Sysctls::set(std::string_view path, std::string_view text) {
   auto const* setting = find(path);
   if (!setting || scope_of(path) != scope_) return fail(Errno::NoEnt);
+  if (adopted_.with([&](auto const& adopted) { return adopted.contains(path); })) return fail(Errno::Perm);
   std::vector<uint64_t> values;
   std::string canonical;
   if (setting->numeric) {
@@ -141,6 +142,11 @@ Result<void> Sysctls::set(std::string_view path, std::string_view text) {
   changed_.with([&](auto& changed) { changed.insert_or_assign(std::string(path), std::move(canonical)); });
   if (setting->apply && sysv_) setting->apply(*sysv_, values);
   return {};
+}
+
+void Sysctls::adopt(std::string_view path, std::string text) {
+  changed_.with([&](auto& changed) { changed.insert_or_assign(std::string(path), std::move(text)); });
+  adopted_.with([&](auto& adopted) { adopted.emplace(path); });
 }
 
 }  // namespace cofferdam::kernel

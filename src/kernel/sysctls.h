@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,11 +40,14 @@ class Sysctls {
   // ENOENT, also for a setting of another scope; EINVAL for what is no number, out of range, or the wrong count of
   // numbers.
   Result<void> set(std::string_view path, std::string_view text);
+  // Takes over what the host has: from now on EPERM to set it.
+  void adopt(std::string_view path, std::string text);
 
  private:
   Scope const scope_;
   SysvIpc* const sysv_;
   Guarded<std::map<std::string, std::string, std::less<>>> changed_;
+  Guarded<std::set<std::string, std::less<>>> adopted_;
 };
 
 }  // namespace cofferdam::kernel

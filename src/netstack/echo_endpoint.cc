@@ -1,6 +1,6 @@
 #include "netstack/echo_endpoint.h"
 
-#include <cerrno>
+#include <algorithm>
 #include <utility>
 
 namespace cofferdam::netstack {
@@ -19,7 +19,7 @@ Result<void> EchoEndpoint::bind_locked(BindRequest const& request) {
 }
 
 Result<void> EchoEndpoint::bind(BindRequest request) {
-  TRY(check_bindable(request.local));
+  TRY(check_bindable(request.local, request.any_address));
   MutexLock lock(mutex_);
   if (binding_) return fail(Errno::Inval);
   TRY(bind_locked(request));
@@ -102,12 +102,13 @@ void EchoEndpoint::deliver(IpInfo const& info, uint16_t identifier, Packet const
   enqueue(info, source, {info.destination, identifier, 0}, *copy);
 }
 
-void EchoEndpoint::on_icmp(Address const& remote, IcmpError const& error) {
+void EchoEndpoint::on_icmp(Address const& remote, IcmpError const& error, Bytes transport) {
+  bool connected;
   {
     MutexLock lock(mutex_);
-    if (!remote_ || remote_->address != remote) return;
+    connected = remote_ && remote_->address == remote;
   }
-  if (error.hard || error.error == EMSGSIZE) report(error.error);
+  on_error({remote, 0, 0}, error, transport.subspan(std::min(transport.size(), IcmpHeader::size)), connected);
 }
 
 }  // namespace cofferdam::netstack

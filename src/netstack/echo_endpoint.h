@@ -23,7 +23,7 @@ class EchoEndpoint final : public DatagramEndpoint {
 
   // From the stack: an answer, beginning with its ICMP header.
   void deliver(IpInfo const&, uint16_t identifier, Packet const&);
-  void on_icmp(Address const& remote, IcmpError const&);
+  void on_icmp(Address const& remote, IcmpError const&, Bytes transport);
 
  private:
   Result<void> bind_locked(BindRequest const&) REQUIRES(mutex_);

@@ -35,18 +35,27 @@ IcmpError unreachable_error(uint8_t code) {
   return e;
 }
 
+// What stands behind the first n bytes, as much as an error is worth.
+std::vector<std::byte> behind(Packet& p, size_t n) {
+  constexpr size_t most = 1500;
+  p.pull(n);
+  std::vector<std::byte> bytes(std::min(p.size(), most));
+  p.copy_to(bytes);
+  return bytes;
+}
+
 // What an IPv4 packet quoted in an error was; the bytes behind its header in `transport`.
-std::optional<IpInfo> quoted_ipv4(Packet& p, Bytes& transport) {
+std::optional<IpInfo> quoted_ipv4(Packet& p, std::vector<std::byte>& transport) {
   size_t length = Ipv4Header::length_of(p.peek(1));
   if (length == 0) return std::nullopt;
   Bytes b = p.peek(std::min(p.size(), length + 8));
   auto h = Ipv4Header::parse(b, false);
   if (!h || b.size() < length + 8 || h->fragment_offset != 0) return std::nullopt;
-  transport = b.subspan(length);
   IpInfo info;
   info.source = h->source;
   info.destination = h->destination;
   info.protocol = h->protocol;
+  transport = behind(p, length);
   return info;
 }
 
@@ -134,7 +143,7 @@ void Stack::receive_icmp(IpInfo const& info, PacketPtr p) {
   else if (h->type == parameter_problem)
     error.error = EPROTO, error.hard = true;
   if (error.error == 0) return;
-  Bytes transport;
+  std::vector<std::byte> transport;
   auto quoted = quoted_ipv4(*p, transport);
   if (!quoted) return;
   if (h->type == unreachable_type && h->code == 4) {
@@ -168,7 +177,7 @@ void Stack::report_error(IpInfo const& quoted, Bytes transport, IcmpError const&
   if (quoted.protocol == protocol_udp) {
     if (error.next_mtu != 0) routes_.learn_path_mtu(remote.address, error.next_mtu, now());
     auto endpoint = ref_cast<UdpEndpoint>(udp_ports_.find(local, remote, error.interface, 0));
-    if (endpoint) endpoint->on_icmp(remote, error);
+    if (endpoint) endpoint->on_icmp(remote, error, transport);
   } else if (quoted.protocol == protocol_tcp) {
     auto endpoint = ref_cast<TcpEndpoint>(tcp_.find({local, remote}));
     if (endpoint) endpoint->on_icmp(SeqNum(load32(transport, 4)), error);
@@ -176,10 +185,10 @@ void Stack::report_error(IpInfo const& quoted, Bytes transport, IcmpError const&
     uint16_t const identifier = load16(transport, 4);
     auto found =
         echo_ports_.find({quoted.source, identifier, 0}, {quoted.destination, identifier, 0}, error.interface, 0);
-    if (auto endpoint = ref_cast<EchoEndpoint>(found)) endpoint->on_icmp(quoted.destination, error);
+    if (auto endpoint = ref_cast<EchoEndpoint>(found)) endpoint->on_icmp(quoted.destination, error, transport);
   }
   for (auto const& e : raw_.find(quoted.protocol))
-    if (e->is_v4_socket() == quoted.source.is_v4()) e->on_icmp(quoted.destination, error);
+    if (e->is_v4_socket() == quoted.source.is_v4()) e->on_icmp(quoted.destination, error, transport);
 }
 
 // No neighbour answered for the packet's next hop: as if a router had said "host unreachable".
@@ -190,7 +199,7 @@ void Stack::unreachable(PacketPtr p) {
   IcmpError error;
   error.error = EHOSTUNREACH;
   IpInfo quoted;
-  Bytes transport;
+  std::vector<std::byte> transport;
   if (load8(first, 0) >> 4 == 4) {
     auto q = quoted_ipv4(*p, transport);
     if (!q) return;
@@ -200,7 +209,7 @@ void Stack::unreachable(PacketPtr p) {
   } else {
     auto h = Ipv6Header::parse(p->peek(Ipv6Header::size));
     if (!h || p->size() < Ipv6Header::size + 8) return;
-    transport = p->peek(Ipv6Header::size + 8).subspan(Ipv6Header::size);
+    transport = behind(*p, Ipv6Header::size);
     quoted.source = h->source;
     quoted.destination = h->destination;
     quoted.protocol = h->next_header;
@@ -257,7 +266,7 @@ void Stack::receive_icmpv6(IpInfo const& info, PacketPtr p) {
   }
   auto q = Ipv6Header::parse(p->peek(Ipv6Header::size));
   if (!q || p->size() < Ipv6Header::size + 8) return;
-  Bytes transport = p->peek(Ipv6Header::size + 8).subspan(Ipv6Header::size);
+  auto const transport = behind(*p, Ipv6Header::size);
   IpInfo quoted;
   quoted.source = q->source;
   quoted.destination = q->destination;

@@ -154,7 +154,7 @@ Result<void> Stack::send_ipv4(Path const& from_path, Address const& source, Addr
   h.write(b);
   if (!output_passes(path, destination, *p)) return fail(Errno::Perm);
   loop_back(path, source, destination, options, *p);
-  if (options.host_only) return {};
+  if (options.host_only && !path.local && !path.out->is_loopback()) return {};
   if (fits) return transmit(path, destination, std::move(p));
   return fragment_ipv4(path, destination, mtu, std::move(p));
 }
@@ -235,7 +235,7 @@ Result<void> Stack::send_ipv6(Path const& from_path, Address const& source, Addr
   h.write(p->push(Ipv6Header::size));
   if (!output_passes(path, destination, *p)) return fail(Errno::Perm);
   loop_back(path, source, destination, options, *p);
-  if (options.host_only) return {};
+  if (options.host_only && !path.local && !path.out->is_loopback()) return {};
   if (fits) return transmit(path, destination, std::move(p));
   return fragment_ipv6(path, destination, mtu, extension, std::move(p));
 }
@@ -284,7 +284,7 @@ Result<void> Stack::send_whole(Path const& from_path, Address const& to, SendOpt
   p->flow = options.flow;
   if (!output_passes(path, destination, *p)) return fail(Errno::Perm);
   loop_back(path, path.source, destination, options, *p);
-  if (options.host_only) return {};
+  if (options.host_only && !path.local && !path.out->is_loopback()) return {};
   return transmit(path, destination, std::move(p));
 }
 

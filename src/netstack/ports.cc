@@ -55,21 +55,21 @@ Result<Ref<PortBinding>> Ports::try_bind(BindRequest const& request, RefCounted*
   return binding;
 }
 
-uint16_t Ports::random_ephemeral() {
+unsigned Ports::random_below(unsigned n) {
   uint32_t r;
   environment_.random(std::as_writable_bytes(std::span(&r, 1)));
-  return static_cast<uint16_t>(first_ephemeral + r % (last_ephemeral - first_ephemeral + 1));
+  return r % n;
 }
 
 Result<Ref<PortBinding>> Ports::bind(BindRequest request, RefCounted* owner) {
   if (request.port != 0) return try_bind(request, owner);
-  constexpr unsigned count = last_ephemeral - first_ephemeral + 1;
-  unsigned start = random_ephemeral() - first_ephemeral;
+  if (request.first_port > request.last_port) return fail(Errno::AddrInUse);
+  unsigned const count = request.last_port - request.first_port + 1u, start = random_below(count);
   // First ports that nobody has; only then those that may be shared.
   for (unsigned round = 0; round < 2; ++round)
     for (unsigned i = 0; i < count; ++i) {
       BindRequest r = request;
-      r.port = static_cast<uint16_t>(first_ephemeral + (start + i) % count);
+      r.port = static_cast<uint16_t>(request.first_port + (start + i) % count);
       if (round == 0) r.reuse_address = r.reuse_port = false;
       auto bound = try_bind(r, owner);
       if (!bound) continue;

@@ -18,13 +18,18 @@ namespace cofferdam::netstack {
 
 class Ports;
 
+inline constexpr uint16_t first_ephemeral = 32768, last_ephemeral = 60999;
+
 struct BindRequest {
   Address local;  // any_v4() or any_v6() for all addresses
   uint16_t port = 0;
   bool v6_only = false;
   bool reuse_address = false, reuse_port = false;
   uint32_t uid = 0;
-  uint32_t interface = 0;  // SO_BINDTODEVICE; 0: any
+  bool any_address = false;   // also one that is not this host's (IP_FREEBIND)
+  bool address_only = false;  // connect(2) chooses the port (IP_BIND_ADDRESS_NO_PORT)
+  uint16_t first_port = first_ephemeral, last_port = last_ephemeral;  // what is chosen from
+  uint32_t interface = 0;                                             // SO_BINDTODEVICE; 0: any
 };
 
 // A claim on a port, held as long as it lives. Connections that came from a listener share its claim.
@@ -68,7 +73,6 @@ class PortBinding final : public RefCounted {
 class Ports {
  public:
   enum class Rules { Tcp, Udp };
-  static constexpr uint16_t first_ephemeral = 32768, last_ephemeral = 60999;
 
   Ports(Rules rules, Environment& environment) : rules_(rules), environment_(environment) {}
 
@@ -76,7 +80,7 @@ class Ports {
   Result<Ref<PortBinding>> bind(BindRequest, RefCounted* owner);
   // A port for connect(2): try_port(binding) says whether the connection is free with it. EADDRNOTAVAIL.
   template <class F>
-  Result<Ref<PortBinding>> bind_for_connect(F&& try_port);
+  Result<Ref<PortBinding>> bind_for_connect(BindRequest const& range, F&& try_port);
   // From now on the owner gets connections. EADDRINUSE.
   Result<void> listen(PortBinding&, RefCounted* owner);
   void set_owner(PortBinding&, RefCounted* owner);  // null: nobody gets anything any more
@@ -103,7 +107,7 @@ class Ports {
   bool conflict(PortBinding const& a, PortBinding const& b, bool listening) const;
   Result<Ref<PortBinding>> try_bind(BindRequest const&, RefCounted* owner);
   Ref<PortBinding> binding_for_connect(uint16_t port);  // null: somebody has bound it
-  uint16_t random_ephemeral();
+  unsigned random_below(unsigned);
 
   Rules const rules_;
   Environment& environment_;
@@ -111,11 +115,11 @@ class Ports {
 };
 
 template <class F>
-Result<Ref<PortBinding>> Ports::bind_for_connect(F&& try_port) {
-  constexpr unsigned count = last_ephemeral - first_ephemeral + 1;
-  unsigned start = random_ephemeral() - first_ephemeral;
+Result<Ref<PortBinding>> Ports::bind_for_connect(BindRequest const& range, F&& try_port) {
+  if (range.first_port > range.last_port) return fail(Errno::AddrNotAvail);
+  unsigned const count = range.last_port - range.first_port + 1u, start = random_below(count);
   for (unsigned i = 0; i < count; ++i) {
-    auto binding = binding_for_connect(static_cast<uint16_t>(first_ephemeral + (start + i) % count));
+    auto binding = binding_for_connect(static_cast<uint16_t>(range.first_port + (start + i) % count));
     if (binding && try_port(binding)) return binding;
   }
   return fail(Errno::AddrNotAvail);

@@ -27,8 +27,8 @@ void RawEndpoint::close() {
   memberships.leave_all();
 }
 
-Result<void> RawEndpoint::bind(Address const& local) {
-  TRY(check_bindable(local));
+Result<void> RawEndpoint::bind(Address const& local, bool any_address) {
+  TRY(check_bindable(local, any_address));
   MutexLock lock(mutex_);
   local_address_ = bound_address_ = local;
   return {};
@@ -166,13 +166,15 @@ bool Stack::deliver_raw(IpInfo const& info, Packet const& p) {
   return taken;
 }
 
-// raw_err of Linux: only who is connected hears, and only of what is final.
-void RawEndpoint::on_icmp(Address const& remote, IcmpError const& error) {
+// raw_err of Linux: who does not ask for errors hears of those of its peer.
+void RawEndpoint::on_icmp(Address const& remote, IcmpError const& error, Bytes transport) {
+  bool connected;
   {
     MutexLock lock(mutex_);
-    if (!remote_ || remote_->address != remote) return;
+    if (remote_ && remote_->address != remote) return;
+    connected = remote_.has_value();
   }
-  if (error.hard || error.error == EMSGSIZE) report(error.error);
+  on_error({remote, 0, 0}, error, transport, connected);
 }
 
 }  // namespace cofferdam::netstack

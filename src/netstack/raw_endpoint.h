@@ -15,8 +15,8 @@ class RawEndpoint final : public DatagramEndpoint {
   ~RawEndpoint() override;
   uint8_t protocol() const { return protocol_; }
 
-  Result<void> bind(Address const& local);  // EADDRNOTAVAIL
-  Result<void> connect(Peer const&);        // ENETUNREACH, EACCES
+  Result<void> bind(Address const& local, bool any_address = false);  // EADDRNOTAVAIL
+  Result<void> connect(Peer const&);                                  // ENETUNREACH, EACCES
   void disconnect();
   void close();
   // The payload of one packet, or with header_included all of it. EDESTADDRREQ, EMSGSIZE, EINVAL (a header that makes
@@ -32,7 +32,7 @@ class RawEndpoint final : public DatagramEndpoint {
 
   // From the stack. A packet without its IP header; false: it is not for this socket.
   bool deliver(IpInfo const&, Packet const&);
-  void on_icmp(Address const& remote, IcmpError const&);
+  void on_icmp(Address const& remote, IcmpError const&, Bytes transport);
 
  private:
   bool matches(IpInfo const&) const;

@@ -69,10 +69,11 @@ struct SendOptions {
   uint8_t tos = 0;
   PathMtuMode path_mtu = PathMtuMode::Dont;
   uint8_t flow = 0;
-  bool host_only = false;  // a TTL of 0: it does not leave this host
-  bool loop = true;        // what goes to a group that this host is in comes here, too
-  uint32_t interface = 0;  // datagrams: out of this one (IP_MULTICAST_IF, IP_UNICAST_IF, IP_PKTINFO)
-  Address source;          // datagrams: with this address of this host's (IP_PKTINFO); ::: as the path has it
+  bool host_only = false;   // a TTL of 0: it does not leave this host
+  bool dont_route = false;  // to the link's own networks alone (MSG_DONTROUTE)
+  bool loop = true;         // what goes to a group that this host is in comes here, too
+  uint32_t interface = 0;   // datagrams: out of this one (IP_MULTICAST_IF, IP_UNICAST_IF, IP_PKTINFO)
+  Address source;           // datagrams: with this address of this host's (IP_PKTINFO); ::: as the path has it
   uint32_t flow_label = 0;
   Bytes ip_options;  // of IPv4: at most 40 bytes, a multiple of four
   Bytes hop_by_hop;  // of IPv6: an extension header, a multiple of eight; its first byte is filled in

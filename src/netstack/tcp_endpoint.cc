@@ -30,7 +30,7 @@ TcpEndpoint::TcpEndpoint(Stack& stack, bool v4, Ref<EndpointObserver> observer)
       snd_limit_(stack.settings().tcp_send_default),
       rcv_limit_(stack.settings().tcp_receive_default) {
   auto& s = stack.settings();
-  tuple_.local.address = tuple_.remote.address = Address::any(v4);
+  tuple_.local.address = tuple_.remote.address = bound_address_ = Address::any(v4);
   options_.cubic = s.tcp_cubic;
   options_.keepalive_idle = s.tcp_keepalive_time;
   options_.keepalive_interval = s.tcp_keepalive_interval;
@@ -101,11 +101,21 @@ void TcpEndpoint::abort_locked(int error) {
 
 // --- naming ---
 
+// As inet_bind of Linux: a group or a broadcast address can be bound to, though no connection comes of it; of IPv6 no
+// group.
 Result<void> TcpEndpoint::bind(BindRequest request) {
+  Address const& a = request.local;
+  if (a.is_multicast() && !a.is_v4()) return fail(Errno::Inval);
+  bool const group = a.is_multicast() || a.is_limited_broadcast();
+  if (!a.is_any() && !request.any_address && !group && !stack_.owns(a)) return fail(Errno::AddrNotAvail);
   request.interface = bound_interface;
-  if (!request.local.is_any() && !stack_.owns(request.local)) return fail(Errno::AddrNotAvail);
   MutexLock lock(mutex_);
   if (state_ != TcpState::Closed || binding_) return fail(Errno::Inval);
+  bound_address_ = request.local;
+  if (request.address_only) {
+    tuple_.local = {request.local, 0, 0};
+    return {};
+  }
   binding_ = TRY(stack_.tcp_ports().bind(request, this));
   bound_by_user_ = true;
   tuple_.local = {request.local, binding_->port(), 0};
@@ -179,7 +189,8 @@ Result<void> TcpEndpoint::connect_locked(Peer remote, BindRequest& defaults) {
   if (remote.address.is_any())
     remote.address = remote.address.is_v4() ? Address::loopback_v4() : Address::loopback_v6();
   if (!remote.address.is_unicast()) return fail(Errno::NetUnreach);
-  Address wanted = bound_by_user_ ? binding_->address() : Address::any(v4_);
+  Address const wanted = bound_address_;
+  if (!wanted.is_any() && !any_source && !stack_.owns(wanted)) return fail(Errno::Inval);
   uint32_t interface = bound_interface.load() != 0 ? bound_interface.load() : remote.scope;
   auto path = TRY(stack_.find_path(remote.address, wanted, interface));
   FourTuple tuple{{path.source, 0, 0}, remote};
@@ -196,8 +207,7 @@ Result<void> TcpEndpoint::connect_locked(Peer remote, BindRequest& defaults) {
   if (binding_) {
     if (!try_port(binding_)) return fail(Errno::AddrNotAvail);
   } else {
-    binding_ = TRY(stack_.tcp_ports().bind_for_connect(try_port));
-    static_cast<void>(defaults);
+    binding_ = TRY(stack_.tcp_ports().bind_for_connect(defaults, try_port));
   }
   in_demux_ = true;
   tuple_ = tuple;
@@ -420,7 +430,10 @@ void TcpEndpoint::disconnect() {
   error_ = 0;
   shut_read_ = shut_write_ = fin_received_ = false;
   tuple_.remote = {Address::any(v4_), 0, 0};
-  if (!bound_by_user_) tuple_.local = {Address::any(v4_), 0, 0};
+  if (!bound_by_user_) {
+    tuple_.local = {Address::any(v4_), 0, 0};
+    bound_address_ = Address::any(v4_);
+  }
 }
 
 // TIME-WAIT goes on in a smaller object, in this one's place.

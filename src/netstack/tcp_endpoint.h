@@ -107,6 +107,7 @@ class TcpEndpoint final : public TcpReceiver {
   void set_buffer_sizes(std::optional<size_t> send, std::optional<size_t> receive);
   std::pair<size_t, size_t> buffer_sizes() const;
   std::atomic<bool> v6_only{false};
+  std::atomic<bool> any_source{false};  // also from addresses that are not this host's (IP_TRANSPARENT)
   std::atomic<uint32_t> bound_interface{0};
   std::atomic<size_t> receive_low_water{1};
   EndpointOwner owner;
@@ -222,6 +223,7 @@ class TcpEndpoint final : public TcpReceiver {
   bool counted_orphan_ GUARDED_BY(mutex_) = false;
   bool shut_read_ GUARDED_BY(mutex_) = false, shut_write_ GUARDED_BY(mutex_) = false;
   bool bound_by_user_ GUARDED_BY(mutex_) = false;
+  Address bound_address_ GUARDED_BY(mutex_);  // by bind(2), also without a port
   bool fin_received_ GUARDED_BY(mutex_) = false;
   int error_ GUARDED_BY(mutex_) = 0, soft_error_ GUARDED_BY(mutex_) = 0;
   Events pending_events_ GUARDED_BY(mutex_) = 0;

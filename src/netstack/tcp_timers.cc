@@ -41,7 +41,7 @@ void TcpEndpoint::on_timer(Time now) {
 // Time to say that nobody is there? Ends the connection then (RFC 9293 3.8.3, RFC 5482).
 bool TcpEndpoint::gave_up(Time now, unsigned retries) {
   bool over;
-  if (options_.user_timeout != 0 && synchronized())
+  if (options_.user_timeout != 0 && (synchronized() || state_ == TcpState::SynSent))
     over = stalled_since_ != 0 && now - stalled_since_ >= options_.user_timeout;
   else
     over = retransmits_ >= retries;
@@ -52,7 +52,7 @@ bool TcpEndpoint::gave_up(Time now, unsigned retries) {
 
 // Nothing is due later than the end that the user has set (RFC 5482).
 Time TcpEndpoint::until_user_timeout(Time at) const {
-  if (options_.user_timeout == 0 || stalled_since_ == 0 || !synchronized()) return at;
+  if (options_.user_timeout == 0 || stalled_since_ == 0 || !(synchronized() || state_ == TcpState::SynSent)) return at;
   return std::min(at, std::max(stalled_since_ + options_.user_timeout, stack_.now() + millisecond));
 }
 

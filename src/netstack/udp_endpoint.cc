@@ -20,9 +20,13 @@ Result<void> UdpEndpoint::bind_locked(BindRequest request) {
 }
 
 Result<void> UdpEndpoint::bind(BindRequest request) {
-  TRY(check_bindable(request.local));
+  TRY(check_bindable(request.local, request.any_address));
   MutexLock lock(mutex_);
   if (binding_) return fail(Errno::Inval);
+  if (request.address_only) {
+    local_address_ = bound_address_ = request.local;
+    return {};
+  }
   TRY(bind_locked(request));
   bound_port_ = true;
   return {};
@@ -110,7 +114,8 @@ Result<size_t> UdpEndpoint::send(Chain payload, std::optional<Peer> to, SendOpti
     Checksum sum = pseudo_header(path.source, destination, protocol_udp, p->size());
     sum.add_rest(*p);
     uint16_t value = sum.value();
-    store16(b, 6, value == 0 ? 0xffff : value);
+    bool const none = no_checksum && path.source.is_v4();
+    if (!none) store16(b, 6, value == 0 ? 0xffff : value);
   }
   options.flow = static_cast<uint8_t>(port ^ remote.port);
   ++stack_.statistics().udp_sent;
@@ -120,18 +125,21 @@ Result<size_t> UdpEndpoint::send(Chain payload, std::optional<Peer> to, SendOpti
 
 void UdpEndpoint::deliver(IpInfo const& info, UdpHeader const& h, Packet& p) {
   Peer const source{info.source, h.source, info.source.is_link_local() ? info.interface->index() : 0};
-  if (enqueue(info, source, {info.destination, h.destination, 0}, p))
+  std::array<std::byte, UdpHeader::size> header;
+  h.write(header);
+  if (enqueue(info, source, {info.destination, h.destination, 0}, p, header))
     ++stack_.statistics().udp_received;
   else
     ++stack_.statistics().udp_receive_buffer_errors;
 }
 
-void UdpEndpoint::on_icmp(Peer const& from, IcmpError const& error) {
+void UdpEndpoint::on_icmp(Peer const& from, IcmpError const& error, Bytes transport) {
+  bool connected;
   {
     MutexLock lock(mutex_);
-    if (!remote_ || remote_->port != from.port || remote_->address != from.address) return;
+    connected = remote_ && remote_->port == from.port && remote_->address == from.address;
   }
-  if (error.hard || error.error == EMSGSIZE) report(error.error);
+  on_error(from, error, transport.subspan(std::min(transport.size(), UdpHeader::size)), connected);
 }
 
 void Stack::receive_udp(IpInfo const& info, PacketPtr p) {

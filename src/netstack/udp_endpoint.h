@@ -21,11 +21,12 @@ class UdpEndpoint final : public DatagramEndpoint {
   // EDESTADDRREQ, EMSGSIZE, ENETUNREACH, EACCES (broadcast without permission), ECONNREFUSED (told of earlier).
   Result<size_t> send(Chain payload, std::optional<Peer> to, SendOptions, BindRequest defaults);
   Ref<PortBinding> binding() const;
-  void bind_to_interface(uint32_t);  // 0: any again
+  void bind_to_interface(uint32_t);      // 0: any again
+  std::atomic<bool> no_checksum{false};  // over IPv4 (SO_NO_CHECK)
 
   // From the stack.
   void deliver(IpInfo const&, UdpHeader const&, Packet&);
-  void on_icmp(Peer const& remote, IcmpError const&);
+  void on_icmp(Peer const& remote, IcmpError const&, Bytes transport);
 
  private:
   Result<void> bind_locked(BindRequest) REQUIRES(mutex_);

@@ -7,6 +7,7 @@
 #include "kernel/ipc/async_signal.h"
 #include "kernel/ipc/directory_notify.h"
 #include "kernel/ipc/pipe.h"
+#include "kernel/ipc/socket.h"
 #include "kernel/kernel.h"
 #include "kernel/vfs/close.h"
 #include "kernel/vfs/inode.h"
@@ -162,6 +163,7 @@ Result<uint64_t> set_owner(Task& task, File& file, int type, int32_t id) {
     o.uid = credentials->uid;
     o.euid = credentials->euid;
   });
+  if (kernel::socket_of(file)) kernel::tell_of_urgent_data(task.kernel(), file, id != 0);
   return 0;
 }
 

@@ -1,4 +1,6 @@
 // socket(2), bind(2), connect(2), accept(2) and what describes a socket.
+#include <netinet/in.h>
+
 #include <algorithm>
 
 #include "kernel/kernel.h"
@@ -33,6 +35,12 @@ Result<Wanted> check(Task& task, int32_t domain, int32_t type) {
 
 Result<int> install(Task& task, Ref<File> file, bool close_on_exec) {
   return task.files()->install(std::move(file), close_on_exec, task.thread_group().limits.current(RLIMIT_NOFILE));
+}
+
+// The source filters of multicast groups: which group is meant stands in the guest's buffer.
+bool reads_its_buffer(int level, int name) {
+  return (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
+         (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
 }
 
 Result<int> accept(Task& task, Fd fd, UserAddr address, UserPtr<int32_t> length, uint64_t flags) {
@@ -114,7 +122,15 @@ Result<void> sys_getsockopt(Task& task, Fd fd, int32_t level, int32_t name, User
   auto open = TRY(socket_at(task, fd));
   int32_t room = TRY(task.read(length));
   if (room < 0) return fail(Errno::Inval);
-  auto bytes = TRY(open.socket->get_option(task, level, name, static_cast<size_t>(room)));
+  std::vector<std::byte> bytes;
+  if (reads_its_buffer(level, name)) {
+    std::vector<std::byte> given(static_cast<size_t>(std::min(room, max_option_length)));
+    if (!given.empty()) TRY(task.copy_in(value, given));
+    bytes = TRY(open.socket->get_option_with(task, level, name, given));
+    bytes.resize(std::min(bytes.size(), given.size()));
+  } else {
+    bytes = TRY(open.socket->get_option(task, level, name, static_cast<size_t>(room)));
+  }
   TRY(task.copy_out(value, std::span<std::byte const>(bytes)));
   return task.write(length, static_cast<int32_t>(bytes.size()));
 }

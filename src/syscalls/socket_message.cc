@@ -15,8 +15,9 @@ using kernel::SocketAddress;
 
 namespace {
 
-constexpr uint64_t max_control = 131072;  // net.core.optmem_max
-constexpr size_t max_rights = 253;        // SCM_MAX_FD
+constexpr uint64_t max_control = 131072;                 // net.core.optmem_max
+constexpr size_t max_rights = 253;                       // SCM_MAX_FD
+constexpr int timestamping = 37, timestamping_new = 65;  // SO_TIMESTAMPING
 
 struct ControlHeader {
   uint64_t length;  // with this header
@@ -54,6 +55,10 @@ Result<void> add_control(Task& task, ControlHeader const& header, std::span<std:
       to.credentials = claimed;
       return {};
     }
+    case timestamping:
+    case timestamping_new:
+      to.others.push_back({header.level, header.type, {data.begin(), data.end()}});
+      return {};
     default:
       return fail(Errno::Inval);
   }

@@ -67,10 +67,13 @@ SignalInfo info_of(File::Owner const& owner, int fd, Band band) {
   return info;
 }
 
+// SIGIO for what F_SETFL with O_ASYNC asks for, SIGURG for urgent data of a socket that has an owner.
+enum class Kind : uint8_t { Io, Urgent };
+
 // What a signal needs to be sent, on a thread that holds no locks: events come under those of their queues.
 class Sender : public std::enable_shared_from_this<Sender> {
  public:
-  Sender(Kernel& kernel, File& file, int fd) : kernel_(kernel), fd_(fd) {
+  Sender(Kernel& kernel, File& file, int fd, Kind kind) : kernel_(kernel), fd_(fd), kind_(kind) {
     file_.with([&](File*& f) { f = &file; });
   }
   void stop() {
@@ -81,28 +84,39 @@ class Sender : public std::enable_shared_from_this<Sender> {
     PollMask const seen = seen_.exchange(0, std::memory_order_relaxed);
     auto owner = file_.with(
         [](File*& f) { return f == nullptr ? File::Owner{} : f->owner.with([](File::Owner& o) { return o; }); });
-    if (seen != 0) send(kernel_, owner, info_of(owner, fd_, band_of(seen)));
+    if (seen == 0) return;
+    send(kernel_, owner, kind_ == Kind::Urgent ? SignalInfo::from_kernel(SIGURG) : info_of(owner, fd_, band_of(seen)));
   }
 
  private:
   Kernel& kernel_;
   int const fd_;
+  Kind const kind_;
   Guarded<File*> file_;  // null: the file is going
   std::atomic<PollMask> seen_{0};
 };
 
+auto& signals_of(Kernel& kernel, Kind kind) {
+  return kind == Kind::Io ? kernel.ipc().async_files : kernel.ipc().urgent_files;
+}
+
 class AsyncSignal final : public FileObserver, public Waiter {
  public:
-  AsyncSignal(Kernel& kernel, File& file, int fd)
+  AsyncSignal(Kernel& kernel, File& file, int fd, Kind kind)
       : kernel_(kernel),
         file_(file),
-        sender_(std::make_shared<Sender>(kernel, file, fd)),
+        kind_(kind),
+        sender_(std::make_shared<Sender>(kernel, file, fd, kind)),
         timer_(kernel.timers(), [sender = sender_] { sender->fire(); }, Timer::End::Abandon) {}
 
   bool start() {
     queue_ = file_.wait_queue();
     if (queue_ == nullptr) return false;
     PollMask wanted = EPOLLPRI;
+    if (kind_ == Kind::Urgent) {
+      queue_->add(*this, wanted);
+      return true;
+    }
     if (file_.readable()) wanted |= EPOLLIN | EPOLLRDNORM;
     if (file_.writable()) wanted |= EPOLLOUT | EPOLLWRNORM;
     queue_->add(*this, wanted);
@@ -115,13 +129,14 @@ class AsyncSignal final : public FileObserver, public Waiter {
     sender_->stop();
   }
   void on_event(PollMask events) override {
+    if (kind_ == Kind::Urgent && !(events & EPOLLPRI)) return;  // errors wake everybody
     sender_->note(events);
     timer_.arm(host_now(CLOCK_MONOTONIC));
   }
   void on_last_reference() override {
     stop();
     Ref<RefCounted> dropped;
-    kernel_.ipc().async_files.with([&](auto& all) {
+    signals_of(kernel_, kind_).with([&](auto& all) {
       auto it = all.find(&file_);
       if (it == all.end() || it->second.get() != static_cast<RefCounted*>(this)) return;
       dropped = std::move(it->second);
@@ -132,6 +147,7 @@ class AsyncSignal final : public FileObserver, public Waiter {
  private:
   Kernel& kernel_;
   File& file_;
+  Kind const kind_;
   std::shared_ptr<Sender> const sender_;
   Timer timer_;
   WaitQueue* queue_ = nullptr;
@@ -153,9 +169,11 @@ void set_default_owner(Task& task, File& file) {
   });
 }
 
-void set_async(Kernel& kernel, File& file, int fd, bool on) {
+namespace {
+
+void set_signal(Kernel& kernel, File& file, int fd, Kind kind, bool on) {
   Ref<RefCounted> old;
-  kernel.ipc().async_files.with([&](auto& all) {
+  signals_of(kernel, kind).with([&](auto& all) {
     auto it = all.find(&file);
     if (it == all.end()) return;
     old = std::move(it->second);
@@ -166,10 +184,16 @@ void set_async(Kernel& kernel, File& file, int fd, bool on) {
     file.remove_observer(*signal);
   }
   if (!on) return;
-  auto fresh = make_ref<AsyncSignal>(kernel, file, fd);
+  auto fresh = make_ref<AsyncSignal>(kernel, file, fd, kind);
   if (!fresh->start()) return;
   file.add_observer(fresh);
-  kernel.ipc().async_files.with([&](auto& all) { all[&file] = fresh; });
+  signals_of(kernel, kind).with([&](auto& all) { all[&file] = fresh; });
 }
+
+}  // namespace
+
+void set_async(Kernel& kernel, File& file, int fd, bool on) { set_signal(kernel, file, fd, Kind::Io, on); }
+
+void tell_of_urgent_data(Kernel& kernel, File& socket, bool on) { set_signal(kernel, socket, -1, Kind::Urgent, on); }
 
 }  // namespace cofferdam::kernel

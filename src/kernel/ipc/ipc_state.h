@@ -51,6 +51,8 @@ struct IpcState {
   std::atomic<uint64_t> aio_requests{0};
   // What sends the signals of files with O_ASYNC.
   Guarded<std::map<File const*, Ref<RefCounted>>> async_files;
+  // And SIGURG of sockets with an owner.
+  Guarded<std::map<File const*, Ref<RefCounted>>> urgent_files;
   // Held while the graph of nested epoll instances changes.
   Mutex epoll_nesting;
 };

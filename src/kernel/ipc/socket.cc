@@ -6,6 +6,7 @@
 
 #include "kernel/ipc/anonymous_file.h"
 #include "kernel/task/task.h"
+#include "kernel/task/thread_group.h"
 
 namespace cofferdam::kernel {
 namespace {
@@ -192,11 +193,12 @@ Result<void> Socket::set_socket_option(Task& task, int name, std::span<std::byte
       receive_buffer_.store(doubled(value, name == SO_RCVBUF ? max_buffer : unlimited, min_receive_buffer));
       return {};
     case SO_PRIORITY:
-      if ((value < 0 || value > 6) && !task.capable(CAP_NET_ADMIN)) return fail(Errno::Perm);
+      if ((value < 0 || value > 6) && !task.capable(CAP_NET_ADMIN) && !task.capable(CAP_NET_RAW))
+        return fail(Errno::Perm);
       priority_.store(value);
       return {};
     case SO_MARK:
-      if (!task.capable(CAP_NET_ADMIN)) return fail(Errno::Perm);
+      if (!task.capable(CAP_NET_ADMIN) && !task.capable(CAP_NET_RAW)) return fail(Errno::Perm);
       mark_.store(value);
       return {};
     case SO_RCVLOWAT:

@@ -96,6 +96,11 @@ class Socket : public File {
   // class serves what SOL_SOCKET has for every family.
   virtual Result<std::vector<std::byte>> get_option(Task&, int level, int name, size_t room);
   virtual Result<void> set_option(Task&, int level, int name, std::span<std::byte const> value);
+  // Of options that are asked for by what the guest's buffer holds. ENOPROTOOPT: it is none of them.
+  virtual Result<std::vector<std::byte>> get_option_with(Task&, int /*level*/, int /*name*/,
+                                                         std::span<std::byte const> /*given*/) {
+    return fail(Errno::NoProtoOpt);
+  }
 
   // File: read and write are receive and send without flags.
   Result<size_t> read(Task&, IoSink&, uint64_t offset, IoOptions) override;
@@ -115,6 +120,7 @@ class Socket : public File {
   // SO_ERROR: the pending error, which is cleared.
   virtual int take_error() { return 0; }
   virtual bool listening() const { return false; }  // SO_ACCEPTCONN
+  void set_priority(int priority) { priority_.store(priority, std::memory_order_relaxed); }
   virtual void buffer_size_changed() {}
 
   std::atomic<int> send_buffer_{212992}, receive_buffer_{212992};

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "netstack/raw_endpoint.h"
 #include "socket/inet/proc_statistics.h"
 #include "socket/inet/socket_list.h"
 
@@ -51,18 +52,28 @@ std::string tcp_table(Stack& stack, bool four) {
   return text;
 }
 
-std::string udp_table(Stack& stack, bool four) {
+// Of UDP, raw and ping sockets: one format for all (udp4_format_sock, raw_sock_seq_show, ping_v4_format_sock of Linux).
+std::string datagram_table(std::vector<SocketRow> const& rows, bool four) {
   std::string text = four
                          ? fmt::format("{:<127}\n",
                                        "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   "
                                        "uid  timeout inode ref pointer drops")
                          : "  sl  local_address                         remote_address                        st "
                            "tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-  auto const rows = udp_rows(stack, four);
   for (size_t i = 0; i < rows.size(); ++i) {
     auto row = udp_row(i, rows[i], four);
     text += four ? fmt::format("{:<127}\n", row) : row + "\n";
   }
+  return text;
+}
+
+std::string raw_table(Stack& stack, bool four) {
+  auto const rows = raw_rows(stack, four);
+  if (!four) return datagram_table(rows, four);
+  std::string text =
+      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer "
+      "drops\n";
+  for (size_t i = 0; i < rows.size(); ++i) text += udp_row(i, rows[i], four).substr(1) + "\n";
   return text;
 }
 
@@ -112,23 +123,61 @@ std::string route_table(Stack& stack) {
   return text;
 }
 
+// Groups of IPv4 (igmp_mc_seq_show of Linux).
+std::string igmp_table(Stack& stack) {
+  std::string text = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n";
+  for (auto* i : stack.interfaces()) {
+    auto const groups = stack.groups(i->index());
+    if (!groups) continue;
+    auto all = groups->all();
+    std::erase_if(all, [](auto const& g) { return !g.group.is_v4(); });
+    if (all.empty()) continue;
+    text += fmt::format("{}\t{:<10}: {:5} {:>7}\n", i->index(), i->name(), all.size(),
+                        fmt::format("V{}", groups->version(true)));
+    for (auto const& g : all)
+      text += fmt::format("\t\t\t\t{:08X} {:5} {}:{:08X}\t\t{}\n", std::byteswap(g.group.v4()), g.users,
+                          g.timer_running ? 1 : 0, 0, g.last_reporter ? 1 : 0);
+  }
+  return text;
+}
+
+std::string igmp6_table(Stack& stack) {
+  std::string text;
+  for (auto* i : stack.interfaces()) {
+    auto const groups = stack.groups(i->index());
+    if (!groups) continue;
+    for (auto const& g : groups->all()) {
+      if (g.group.is_v4()) continue;
+      text += fmt::format("{:<4} {:<15} ", i->index(), i->name());
+      for (std::byte b : g.group.bytes()) text += fmt::format("{:02x}", static_cast<unsigned>(b));
+      text += fmt::format(" {:5} {:08X} {}\n", g.users, g.last_reporter ? 2 : 0, 0);
+    }
+  }
+  return text;
+}
+
 std::string socket_account(Stack& stack) {
-  size_t udp = stack.udp_ports().owners().size(), tcp = 0, orphans = 0;
+  size_t const udp = stack.udp_ports().owners().size(), raw = stack.raw().all().size();
+  size_t tcp = 0, orphans = 0;
   for (auto const& r : stack.tcp().all())
     if (auto e = ref_cast<TcpEndpoint>(r)) e->owner.inode != 0 ? ++tcp : ++orphans;
   tcp += stack.tcp_ports().owners().size();
   size_t pages = (stack.memory() + 4095) / 4096;
   return fmt::format(
       "sockets: used {}\nTCP: inuse {} orphan {} tw {} alloc {} mem {}\nUDP: inuse {} mem 0\nUDPLITE: inuse 0\nRAW: "
-      "inuse 0\nFRAG: inuse 0 memory 0\n",
-      tcp + udp, tcp, orphans, stack.time_wait_count().load(), tcp + orphans, pages, udp);
+      "inuse {}\nFRAG: inuse 0 memory 0\n",
+      tcp + udp + raw, tcp, orphans, stack.time_wait_count().load(), tcp + orphans, pages, udp, raw);
 }
 
 }  // namespace
 
 std::optional<std::string> proc_net(Stack& stack, std::string_view file) {
   if (file == "tcp" || file == "tcp6") return tcp_table(stack, file == "tcp");
-  if (file == "udp" || file == "udp6") return udp_table(stack, file == "udp");
+  if (file == "udp" || file == "udp6") return datagram_table(udp_rows(stack, file == "udp"), file == "udp");
+  if (file == "raw" || file == "raw6") return raw_table(stack, file == "raw");
+  if (file == "icmp" || file == "icmp6") return datagram_table(echo_rows(stack, file == "icmp"), file == "icmp");
+  if (file == "igmp") return igmp_table(stack);
+  if (file == "igmp6") return igmp6_table(stack);
   if (file == "dev") return device_table(stack);
   if (file == "if_inet6") return inet6_table(stack);
   if (file == "route") return route_table(stack);

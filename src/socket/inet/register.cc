@@ -1,14 +1,17 @@
 #include "socket/inet/register.h"
 
+#include <linux/capability.h>
 #include <netinet/in.h>
 
 #include "base/log.h"
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
+#include "socket/inet/echo_socket.h"
 #include "socket/inet/interface_ioctl.h"
 #include "socket/inet/netlink.h"
 #include "socket/inet/packet_link.h"
 #include "socket/inet/proc_net.h"
+#include "socket/inet/raw_socket.h"
 #include "socket/inet/sock_diag.h"
 #include "socket/inet/tcp_socket.h"
 #include "socket/inet/udp_socket.h"
@@ -24,16 +27,22 @@ class Family final : public kernel::SocketFamily {
 
   Result<Ref<kernel::Socket>> create(kernel::Task& task, int type, int protocol, int flags) override {
     if (protocol < 0 || protocol >= IPPROTO_MAX) return fail(Errno::Inval);
+    int const echo = domain_ == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
     switch (type) {
       case SOCK_STREAM:
         if (protocol != 0 && protocol != IPPROTO_TCP) return fail(Errno::ProtoNoSupport);
         return make_ref<TcpSocket>(task, network_, domain_, flags);
       case SOCK_DGRAM:
+        if (protocol == echo) {
+          TRY(check_may_ping(task));
+          return make_ref<EchoSocket>(task, network_, domain_, flags);
+        }
         if (protocol != 0 && protocol != IPPROTO_UDP) return fail(Errno::ProtoNoSupport);
         return make_ref<UdpSocket>(task, network_, domain_, flags);
       case SOCK_RAW:
+        if (protocol == 0 || protocol > 255) return fail(Errno::ProtoNoSupport);
         if (!task.capable(CAP_NET_RAW)) return fail(Errno::Perm);
-        return fail(Errno::ProtoNoSupport);  // not there yet
+        return make_ref<RawSocket>(task, network_, domain_, protocol, flags);
       default:
         return fail(Errno::SockTNoSupport);
     }

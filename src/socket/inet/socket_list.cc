@@ -1,5 +1,8 @@
 #include "socket/inet/socket_list.h"
 
+#include "netstack/echo_endpoint.h"
+#include "netstack/raw_endpoint.h"
+
 namespace cofferdam::inet {
 
 using netstack::Address;
@@ -28,6 +31,20 @@ void add_endpoint(Ref<TcpEndpoint> const& e, bool listening, std::vector<SocketR
   rows.push_back(std::move(r));
 }
 
+void add_datagram_endpoint(netstack::DatagramEndpoint const& e, std::vector<SocketRow>& rows) {
+  auto const s = e.summary();
+  SocketRow r;
+  r.local = s.local;
+  r.remote = s.remote.value_or(Peer{Address::any(e.is_v4_socket()), 0, 0});
+  r.state = s.remote ? TcpState::Established : TcpState::Closed;
+  r.receive_queue = s.queued_bytes;
+  r.drops = s.drops;
+  r.inode = e.owner.inode;
+  r.uid = e.owner.uid;
+  r.interface = e.bound_interface;
+  rows.push_back(std::move(r));
+}
+
 }  // namespace
 
 std::vector<SocketRow> tcp_rows(Stack& stack, bool four) {
@@ -51,21 +68,24 @@ std::vector<SocketRow> tcp_rows(Stack& stack, bool four) {
 
 std::vector<SocketRow> udp_rows(Stack& stack, bool four) {
   std::vector<SocketRow> rows;
-  for (auto const& owner : stack.udp_ports().owners()) {
-    auto e = ref_cast<UdpEndpoint>(owner);
-    if (!e || e->is_v4_socket() != four || rows.size() >= max_rows) continue;
-    auto s = e->summary();
-    SocketRow r;
-    r.local = s.local;
-    r.remote = s.remote.value_or(Peer{Address::any(four), 0, 0});
-    r.state = s.remote ? TcpState::Established : TcpState::Closed;
-    r.receive_queue = s.queued_bytes;
-    r.drops = s.drops;
-    r.inode = e->owner.inode;
-    r.uid = e->owner.uid;
-    r.interface = e->bound_interface;
-    rows.push_back(std::move(r));
-  }
+  for (auto const& owner : stack.udp_ports().owners())
+    if (auto e = ref_cast<UdpEndpoint>(owner); e && e->is_v4_socket() == four && rows.size() < max_rows)
+      add_datagram_endpoint(*e, rows);
+  return rows;
+}
+
+std::vector<SocketRow> raw_rows(Stack& stack, bool four) {
+  std::vector<SocketRow> rows;
+  for (auto const& e : stack.raw().all())
+    if (e->is_v4_socket() == four && rows.size() < max_rows) add_datagram_endpoint(*e, rows);
+  return rows;
+}
+
+std::vector<SocketRow> echo_rows(Stack& stack, bool four) {
+  std::vector<SocketRow> rows;
+  for (auto const& owner : stack.echo_ports().owners())
+    if (auto e = ref_cast<netstack::EchoEndpoint>(owner); e && e->is_v4_socket() == four && rows.size() < max_rows)
+      add_datagram_endpoint(*e, rows);
   return rows;
 }
 

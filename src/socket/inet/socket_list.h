@@ -20,5 +20,7 @@ struct SocketRow {
 // Of AF_INET (`four`) or AF_INET6; bounded. Listeners first.
 std::vector<SocketRow> tcp_rows(netstack::Stack&, bool four);
 std::vector<SocketRow> udp_rows(netstack::Stack&, bool four);
+std::vector<SocketRow> raw_rows(netstack::Stack&, bool four);   // local.port: the protocol
+std::vector<SocketRow> echo_rows(netstack::Stack&, bool four);  // ping sockets; local.port: the identifier
 
 }  // namespace cofferdam::inet

@@ -43,10 +43,14 @@ std::vector<std::byte> tcp_info_of(netstack::TcpEndpoint const& endpoint) {
   t.tcpi_unacked = static_cast<uint32_t>((i.unacked + mss - 1) / mss);
   t.tcpi_sacked = static_cast<uint32_t>(i.sacked / mss);
   t.tcpi_lost = static_cast<uint32_t>(i.lost / mss);
+  if (i.state == netstack::TcpState::Listen) {  // tcp_get_info of Linux: the queue of who waits, and its limit
+    t.tcpi_unacked = static_cast<uint32_t>(endpoint.accept_queue_length());
+    t.tcpi_sacked = static_cast<uint32_t>(endpoint.backlog());
+  }
   t.tcpi_last_data_sent = milliseconds(i.last_data_sent);
   t.tcpi_last_data_recv = milliseconds(i.last_data_received);
   t.tcpi_last_ack_recv = milliseconds(i.last_ack_received);
-  t.tcpi_pmtu = i.path_mtu;
+  t.tcpi_pmtu = endpoint.local().address.is_v4() ? std::min<uint32_t>(i.path_mtu, 65535) : i.path_mtu;  // IP_MAX_MTU
   t.tcpi_rtt = microseconds(i.smoothed_rtt);
   t.tcpi_rttvar = microseconds(i.rtt_variation);
   t.tcpi_snd_ssthresh = static_cast<uint32_t>(std::min<uint64_t>(i.ssthresh_bytes / mss, 0x7fffffff));
@@ -203,6 +207,7 @@ Result<bool> TcpSocket::set_own_option(kernel::Task&, int level, int name, std::
   if (level == SOL_SOCKET && name == SO_LINGER && bytes.size() >= sizeof(linger)) {
     auto l = TRY(option_value<linger>(bytes));
     linger_zero_ = l.l_onoff != 0 && l.l_linger == 0;
+    linger_seconds_ = l.l_onoff != 0 ? std::max(l.l_linger, 0) : 0;
   }
   if (level != IPPROTO_TCP) return false;
   TRY(set_tcp_option(name, bytes));
@@ -210,9 +215,11 @@ Result<bool> TcpSocket::set_own_option(kernel::Task&, int level, int name, std::
 }
 
 void TcpSocket::ip_options_changed() {
-  endpoint_->v6_only = v6_only_.load();
-  bool four = is_v4();
-  uint8_t ttl = four ? ttl_ : hop_limit_, tos = four ? tos_ : traffic_class_;
+  endpoint_->v6_only = ip_.v6_only.load();
+  endpoint_->any_source = ip_.flags.get(IP_TRANSPARENT) || ip_.flags6.get(IPV6_TRANSPARENT);
+  bool const four = is_v4();
+  auto const ttl = static_cast<uint8_t>(four ? int{ip_.ttl} : std::max(ip_.hop_limit.load(), 0));
+  uint8_t const tos = four ? ip_.tos : ip_.traffic_class;
   endpoint_->change_options([&](TcpOptionsSet& o) {
     o.ttl = ttl;
     o.tos = tos;

@@ -63,14 +63,26 @@ void TcpSocket::inherit(Task& task, TcpSocket& listener) {
   send_buffer_ = listener.send_buffer_.load();
   receive_buffer_ = listener.receive_buffer_.load();
   linger_zero_ = listener.linger_zero_.load();
+  linger_seconds_ = listener.linger_seconds_.load();
   options_touched_ = true;
-  v6_only_ = listener.v6_only_.load();
+  ip_.inherit(listener.ip_);
+  timestamps_.copy_from(listener.timestamps_);
   reuse_address_ = listener.reuse_address_.load();
   reuse_port_ = listener.reuse_port_.load();
-  ttl_ = listener.ttl_.load();
-  tos_ = listener.tos_.load();
-  hop_limit_ = listener.hop_limit_.load();
-  traffic_class_ = listener.traffic_class_.load();
+}
+
+// SO_LINGER (socket(7)): the last close waits until all is sent and acknowledged, or the time is over.
+Result<void> TcpSocket::on_descriptor_close(Task& task) {
+  int const seconds = linger_seconds_;
+  auto const state = endpoint_->state();
+  bool const open = state == TcpState::Established || state == TcpState::CloseWait || state == TcpState::FinWait1 ||
+                    state == TcpState::Closing || state == TcpState::LastAck;
+  if (seconds <= 0 || ref_count() > 1 || !open || endpoint_->readable_bytes() != 0) return {};
+  static_cast<void>(endpoint_->shutdown(true, true));
+  auto const deadline = kernel::Deadline::after(seconds * kernel::ns_per_second);
+  static_cast<void>(
+      task.wait_until(notifier_->queue, EPOLLOUT, deadline, [&] { return endpoint_->closed_for_good(); }));
+  return {};
 }
 
 // --- opening ---
@@ -159,8 +171,7 @@ Result<void> TcpSocket::shutdown(ShutdownHow how) {
 
 Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request) {
   if (request.flags & MSG_OOB) return fail(Errno::OpNotSupp);
-  if (request.flags & (MSG_FASTOPEN | MSG_ZEROCOPY)) return fail(Errno::OpNotSupp);
-  if (!request.control.rights.empty() || request.control.credentials) return fail(Errno::Inval);
+  if (request.flags & MSG_FASTOPEN) return fail(Errno::OpNotSupp);
   bool nowait = (request.flags & MSG_DONTWAIT) || nonblocking(), more_flag = request.flags & MSG_MORE;
   size_t total = 0;
   auto end_with = [&](Error e) -> Result<size_t> {
@@ -181,29 +192,24 @@ Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request)
     }
     size_t n = std::min({from.remaining(), *room, send_step});
     bool more = more_flag || from.remaining() > n;
-    size_t got;
     Result<void> sent;
     if (n <= small_send) {
       std::byte buffer[small_send];
       auto taken = from.get(std::span(buffer).first(n));
-      if (!taken || *taken == 0) return end_with(Errno::Fault);
-      got = *taken;
-      sent = endpoint_->send_copy(std::span(buffer).first(got), more);
+      if (!taken || *taken < n) return end_with(Errno::Fault);  // of this piece nothing is sent
+      sent = endpoint_->send_copy(std::span(buffer).first(n), more);
     } else {
       Chunk* chunk = Chunk::create(static_cast<uint32_t>(n), &stack().buffers());
       View view = View::adopt(chunk, 0, static_cast<uint32_t>(n));
       auto taken = from.get(std::span(chunk->data(), n));
-      if (!taken || *taken == 0) return end_with(Errno::Fault);
-      got = *taken;
-      chunk->set_used(static_cast<uint32_t>(got));
-      view.trim_back(static_cast<uint32_t>(n - got));
+      if (!taken || *taken < n) return end_with(Errno::Fault);
+      chunk->set_used(static_cast<uint32_t>(n));
       Chain chain;
       chain.append(std::move(view));
       sent = endpoint_->send(std::move(chain), more);
     }
     if (!sent) return end_with(sent.error());
-    total += got;
-    if (got < n) return total;  // the guest's buffer ends before it says so
+    total += n;
   } while (from.remaining() != 0);
   return total;
 }
@@ -238,9 +244,21 @@ Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, s
   return copied;
 }
 
+// SO_PEEK_OFF (socket(7)): peeking begins there and moves on; what is read brings it back.
 Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
   if (flags & MSG_OOB) return fail(Errno::Inval);
   if (flags & MSG_ERRQUEUE) return fail(Errno::Again);
+  int const offset = peek_offset_;
+  bool const peeks = flags & MSG_PEEK;
+  auto received = receive_from(task, to, flags, peeks && offset > 0 ? static_cast<size_t>(offset) : 0);
+  if (offset < 0 || !received) return received;
+  auto const n = static_cast<int>(std::min<size_t>(received->bytes, INT32_MAX / 2));
+  peek_offset_ = peeks ? static_cast<int>(std::min<int64_t>(int64_t{offset} + n, INT32_MAX)) : std::max(0, offset - n);
+  return received;
+}
+
+// skip: how many bytes of the queue to pass over, when peeking.
+Result<ReceiveResult> TcpSocket::receive_from(Task& task, IoSink& to, int flags, size_t skip) {
   bool nowait = (flags & MSG_DONTWAIT) || nonblocking();
   size_t wanted = to.remaining();
   size_t target = flags & MSG_WAITALL ? wanted : std::min<size_t>(wanted, endpoint_->receive_low_water);
@@ -248,9 +266,9 @@ Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
   ReceiveResult result;
   for (;;) {
     // Nothing wanted: it only waits until there is something.
-    auto copied = wanted == 0 ? copy_available(to, 0, 1, MSG_PEEK | MSG_TRUNC)
-                              : copy_available(to, flags & MSG_PEEK ? result.bytes : 0, wanted - result.bytes, flags,
-                                               result.bytes != 0);
+    size_t const from = flags & MSG_PEEK ? skip + result.bytes : 0;
+    auto copied = wanted == 0 ? copy_available(to, skip, 1, MSG_PEEK | MSG_TRUNC)
+                              : copy_available(to, from, wanted - result.bytes, flags, result.bytes != 0);
     if (!copied) {
       if (result.bytes != 0) return result;
       return std::unexpected(copied.error());
@@ -264,7 +282,7 @@ Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
       if (result.bytes != 0) return result;
       return fail(Errno::Again);
     }
-    size_t before = flags & MSG_PEEK ? result.bytes : 0;
+    size_t before = flags & MSG_PEEK ? skip + result.bytes : 0;
     constexpr Events ends = netstack::event_error | netstack::event_hang_up | netstack::event_read_hang_up;
     auto waited = task.wait_until(notifier_->queue, EPOLLIN | EPOLLRDHUP, deadline, [&] {
       return endpoint_->readable_bytes() > before || (endpoint_->ready() & ends) != 0;

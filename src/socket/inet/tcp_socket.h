@@ -25,6 +25,7 @@ class TcpSocket final : public InetSocket {
   Result<void> shutdown(kernel::ShutdownHow) override;
   Result<size_t> send(kernel::Task&, kernel::IoSource&, kernel::SendRequest&) override;
   Result<kernel::ReceiveResult> receive(kernel::Task&, kernel::IoSink&, int flags) override;
+  Result<void> on_descriptor_close(kernel::Task&) override;
   kernel::PollMask poll() override;
 
  protected:
@@ -43,6 +44,7 @@ class TcpSocket final : public InetSocket {
  private:
   Result<void> wait_connected(kernel::Task&);
   void inherit(kernel::Task&, TcpSocket& listener);
+  Result<kernel::ReceiveResult> receive_from(kernel::Task&, kernel::IoSink&, int flags, size_t skip);
   struct Copied {
     size_t bytes = 0;
     bool end = false, empty = false;
@@ -53,6 +55,7 @@ class TcpSocket final : public InetSocket {
   Ref<netstack::TcpEndpoint> const endpoint_;
   Mutex receive_mutex_;  // who reads the stream copies to guest memory under it
   std::atomic<bool> connecting_{false}, linger_zero_{false}, options_touched_{false};
+  std::atomic<int> linger_seconds_{0};  // 0: close does not wait
 };
 
 }  // namespace cofferdam::inet

@@ -1,5 +1,6 @@
 #include "socket/inet/udp_socket.h"
 
+#include <linux/udp.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -8,23 +9,23 @@
 
 namespace cofferdam::inet {
 
-using kernel::IoSink;
-using kernel::IoSource;
-using kernel::ReceiveResult;
-using kernel::SendRequest;
-using kernel::ShutdownHow;
 using kernel::SocketAddress;
 using kernel::Task;
 using netstack::Address;
 using netstack::Chain;
-using netstack::Chunk;
-using netstack::Datagram;
 using netstack::Peer;
 using netstack::UdpEndpoint;
 using netstack::View;
 
+namespace {
+
+constexpr int udp_segment = 103, udp_gro = 104;
+constexpr size_t most_segments = 64;
+
+}  // namespace
+
 UdpSocket::UdpSocket(Task& creator, std::shared_ptr<Network> network, int domain, int flags)
-    : InetSocket(creator, std::move(network), domain, SOCK_DGRAM, IPPROTO_UDP, flags),
+    : DatagramSocket(creator, std::move(network), domain, SOCK_DGRAM, IPPROTO_UDP, flags),
       endpoint_(make_ref<UdpEndpoint>(stack(), domain == AF_INET, notifier_)) {
   endpoint_->owner.inode = inode_number();
   endpoint_->owner.uid = creator.credentials()->fsuid;
@@ -46,150 +47,129 @@ Result<void> UdpSocket::connect(Task& task, SocketAddress const& address) {
   return endpoint_->connect(peer, TRY(bind_request(task, {peer.address, 0, 0})));
 }
 
-Result<SocketAddress> UdpSocket::local_address() { return to_sockaddr(endpoint_->local(), domain()); }
-
-Result<SocketAddress> UdpSocket::peer_address() {
-  auto remote = endpoint_->remote();
-  if (!remote) return fail(Errno::NotConn);
-  return to_sockaddr(*remote, domain());
+// An unspecified family is AF_INET for a socket of that, and no address at all for one of AF_INET6.
+Result<std::optional<Peer>> UdpSocket::parse_destination(SocketAddress const& address) const {
+  SocketAddress a = address;
+  if (a.length >= sizeof(sockaddr_in) && a.family() == AF_UNSPEC) {
+    if (!is_v4()) return std::nullopt;
+    a.storage.ss_family = AF_INET;
+  }
+  auto const to = TRY(parse(a, AddressUse::Connect));
+  if (to.port == 0) return fail(Errno::Inval);
+  return to;
 }
 
-Result<void> UdpSocket::shutdown(ShutdownHow how) {
-  if (!endpoint_->remote()) return fail(Errno::NotConn);
-  endpoint_->shutdown(how != ShutdownHow::Write, how != ShutdownHow::Read);
+// --- sending ---
+
+Result<size_t> UdpSocket::send_now(Task& task, Chain payload, std::optional<Peer> const& to,
+                                   SendParameters const& parameters) {
+  auto options = parameters.options;
+  options.ip_options = parameters.header_options;
+  auto const defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
+  size_t const whole = payload.size();
+  size_t const segment = parameters.segment_size != 0 ? parameters.segment_size : segment_size_.load();
+  if (segment == 0 || whole <= segment) return endpoint_->send(std::move(payload), to, options, defaults);
+  if (whole > segment * most_segments) return fail(Errno::Inval);
+  for (size_t at = 0; at < whole; at += segment) {
+    Chain piece;
+    payload.for_range(at, std::min(segment, whole - at), [&](View v) { piece.append(std::move(v)); });
+    auto sent = endpoint_->send(std::move(piece), to, options, defaults);
+    if (!sent && at == 0) return sent;
+    if (!sent) break;  // what follows is lost, as on the way
+  }
+  return whole;
+}
+
+Result<void> UdpSocket::push_corked(Task& task) {
+  if (!corked_.active) return {};
+  Corked whole = std::exchange(corked_, Corked());
+  TRY(send_now(task, std::move(whole.payload), whole.to, whole.parameters));
   return {};
 }
 
-// Ancillary data of one datagram (ip(7), ipv6(7)); what is not known is EINVAL.
-Result<netstack::SendOptions> UdpSocket::send_options(SendRequest const& request, bool multicast) const {
-  if (!request.control.rights.empty() || request.control.credentials) return fail(Errno::Inval);
-  netstack::SendOptions o;
-  o.ttl = multicast ? multicast_ttl_ : is_v4() ? ttl_ : hop_limit_;
-  o.tos = is_v4() ? tos_ : traffic_class_;
-  o.path_mtu = static_cast<netstack::PathMtuMode>((is_v4() ? mtu_discover_ : mtu_discover6_).load());
-  o.host_only = multicast && multicast_ttl_ == 0;
-  o.loop = multicast_loop_;
-  for (auto const& c : request.control.others) {
-    bool ttl = (c.level == IPPROTO_IP && c.type == IP_TTL) || (c.level == IPPROTO_IPV6 && c.type == IPV6_HOPLIMIT);
-    bool tos = (c.level == IPPROTO_IP && c.type == IP_TOS) || (c.level == IPPROTO_IPV6 && c.type == IPV6_TCLASS);
-    if (!ttl && !tos) return fail(Errno::Inval);
-    int value = tos && c.bytes.size() == 1 ? static_cast<int>(c.bytes[0]) : TRY(option_value<int>(c.bytes));
-    if (value < (ttl ? 1 : 0) || value > 255) return fail(Errno::Inval);
-    (ttl ? o.ttl : o.tos) = static_cast<uint8_t>(value);
+Result<size_t> UdpSocket::transmit(Task& task, Chain payload, std::optional<Peer> to, SendParameters const& parameters,
+                                   int flags) {
+  size_t const size = payload.size();
+  bool const more = cork_ || (flags & MSG_MORE);
+  MutexLock lock(cork_mutex_);
+  if (!more && !corked_.active) {
+    lock.unlock();
+    return send_now(task, std::move(payload), to, parameters);
   }
-  return o;
+  if (!corked_.active) {
+    if (!to && !endpoint_->remote()) return fail(Errno::DestAddrReq);
+    corked_.active = true;
+    corked_.to = to;
+    corked_.parameters = parameters;
+  }
+  if (corked_.payload.size() + size > UdpEndpoint::max_payload) {
+    corked_ = {};
+    return fail(Errno::MsgSize);
+  }
+  corked_.payload.append(std::move(payload));
+  if (!more) TRY(push_corked(task));
+  return size;
 }
 
-Result<size_t> UdpSocket::send(Task& task, IoSource& from, SendRequest& request) {
-  if (request.flags & MSG_OOB) return fail(Errno::OpNotSupp);
-  size_t size = from.remaining();
-  if (size > UdpEndpoint::max_payload) return fail(Errno::MsgSize);
-  std::optional<Peer> to;
-  if (request.address.length != 0) {
-    to = TRY(parse(request.address, AddressUse::Connect));
-    if (to->port == 0) return fail(Errno::Inval);
-  }
-  auto options = TRY(send_options(request, to && to->address.is_multicast()));
-  Chain payload;
-  if (size != 0) {
-    Chunk* chunk = Chunk::create(static_cast<uint32_t>(size), &stack().buffers());
-    View view = View::adopt(chunk, 0, static_cast<uint32_t>(size));
-    size_t got = TRY(from.get(std::span(chunk->data(), size)));
-    if (got < size) return fail(Errno::Fault);
-    chunk->set_used(static_cast<uint32_t>(size));
-    payload.append(std::move(view));
-  }
-  auto defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
-  auto sent = endpoint_->send(std::move(payload), to, options, defaults);
-  return sent;
+// udp(7): UDP_SEGMENT.
+Result<bool> UdpSocket::own_control(kernel::ControlData::Other const& c, SendParameters& to) const {
+  if (c.level != IPPROTO_UDP) return false;
+  if (c.type != udp_segment || c.bytes.size() != sizeof(uint16_t)) return fail(Errno::Inval);
+  to.segment_size = TRY(option_value<uint16_t>(c.bytes));
+  return true;
 }
 
-void UdpSocket::add_control(Datagram const& d, ReceiveResult& result) const {
-  auto add = [&](int level, int type, auto const& value) {
-    auto b = std::as_bytes(std::span(&value, 1));
-    result.control.others.push_back({level, type, {b.begin(), b.end()}});
-  };
-  if (timestamp_ns_ || timestamp_) {
-    auto arrived = kernel::host_now(CLOCK_REALTIME) - (kernel::host_now(CLOCK_MONOTONIC) - d.arrival);
-    if (timestamp_ns_)
-      add(SOL_SOCKET, SO_TIMESTAMPNS, kernel::to_timespec(arrived));
-    else
-      add(SOL_SOCKET, SO_TIMESTAMP, kernel::to_timeval(arrived));
-  }
-  bool four = d.destination.address.is_v4();
-  if (receive_info_ && four) {
-    in_pktinfo info{};
-    info.ipi_ifindex = static_cast<int>(d.interface);
-    info.ipi_addr.s_addr = info.ipi_spec_dst.s_addr = htonl(d.destination.address.v4());
-    add(IPPROTO_IP, IP_PKTINFO, info);
-  }
-  if (receive_ttl_ && four) add(IPPROTO_IP, IP_TTL, int{d.ttl});
-  if (receive_tos_ && four) add(IPPROTO_IP, IP_TOS, d.tos);
-  if (is_v4()) return;
-  if (receive_info6_) {
-    in6_pktinfo info{};
-    info.ipi6_ifindex = d.interface;
-    std::memcpy(&info.ipi6_addr, d.destination.address.bytes().data(), sizeof info.ipi6_addr);
-    add(IPPROTO_IPV6, IPV6_PKTINFO, info);
-  }
-  if (receive_ttl6_) add(IPPROTO_IPV6, IPV6_HOPLIMIT, int{d.ttl});
-  if (receive_tos6_) add(IPPROTO_IPV6, IPV6_TCLASS, int{d.tos});
+void UdpSocket::add_own_control(netstack::Datagram const& d, kernel::ReceiveResult& result) const {
+  if (d.segment_size == 0) return;
+  auto const b = option_bytes(static_cast<int>(d.segment_size), sizeof(int));
+  result.control.others.push_back({IPPROTO_UDP, udp_gro, b});
 }
 
-Result<ReceiveResult> UdpSocket::receive(Task& task, IoSink& to, int flags) {
-  if (flags & MSG_OOB) return fail(Errno::OpNotSupp);
-  if (flags & MSG_ERRQUEUE) return fail(Errno::Again);
-  bool nowait = (flags & MSG_DONTWAIT) || nonblocking();
-  auto deadline = receive_deadline();
-  for (;;) {
-    auto d = endpoint_->receive(flags & MSG_PEEK);
-    if (d) {
-      ReceiveResult result;
-      size_t whole = d->payload.size(), n = std::min(whole, to.remaining()), left = n;
-      for (size_t i = 0; i < d->payload.view_count() && left != 0; ++i) {
-        auto bytes = d->payload.view(i).bytes();
-        bytes = bytes.first(std::min(bytes.size(), left));
-        if (TRY(to.put(bytes)) < bytes.size()) return fail(Errno::Fault);
-        left -= bytes.size();
-      }
-      result.bytes = flags & MSG_TRUNC ? whole : n;
-      if (n < whole) result.flags |= MSG_TRUNC;
-      if (d->source.port != 0) result.address = to_sockaddr(d->source, domain());
-      add_control(*d, result);
-      return result;
+// --- options ---
+
+Result<std::optional<std::vector<std::byte>>> UdpSocket::get_own_option(int level, int name, size_t room) {
+  if (level != IPPROTO_UDP) return std::nullopt;
+  switch (name) {
+    case UDP_CORK:
+      return option_bytes(cork_ ? 1 : 0, room);
+    case udp_segment:
+      return option_bytes(int{segment_size_}, room);
+    case udp_gro:
+      return option_bytes(endpoint_->gathers ? 1 : 0, room);
+    default:
+      return fail(Errno::NoProtoOpt);
+  }
+}
+
+Result<bool> UdpSocket::set_own_option(Task& task, int level, int name, OptionValue value) {
+  if (level != IPPROTO_UDP) return false;
+  int const number = TRY(option_value<int>(value));
+  switch (name) {
+    case UDP_CORK: {
+      cork_ = number != 0;
+      if (number != 0) return true;
+      MutexLock lock(cork_mutex_);
+      static_cast<void>(push_corked(task));  // its error is lost with it
+      return true;
     }
-    if (d.error() != Errno::Again || nowait) return std::unexpected(d.error());
-    constexpr auto ends = netstack::event_in | netstack::event_error | netstack::event_read_hang_up;
-    auto waited =
-        task.wait_until(notifier_->queue, EPOLLIN, deadline, [&] { return (endpoint_->ready() & ends) != 0; }, true);
-    if (!waited) return std::unexpected(interrupted(waited.error(), receive_has_timeout()));
+    case udp_segment:
+      if (number < 0 || number > 65535) return fail(Errno::Inval);
+      segment_size_ = static_cast<uint16_t>(number);
+      return true;
+    case udp_gro:
+      endpoint_->gathers = number != 0;
+      return true;
+    default:
+      return fail(Errno::NoProtoOpt);
   }
-}
-
-kernel::PollMask UdpSocket::poll() {
-  auto m = poll_mask(endpoint_->ready());
-  return m & EPOLLOUT ? m | EPOLLWRBAND : m;
-}
-
-Result<bool> UdpSocket::set_own_option(Task&, int level, int, std::span<std::byte const>) {
-  if (level == IPPROTO_UDP) return fail(Errno::NoProtoOpt);  // no segments, no corking yet
-  return false;
 }
 
 void UdpSocket::socket_option_changed(int name, int value) {
+  constexpr int so_no_check = 11;
   switch (name) {
-    case SO_BROADCAST:
-      endpoint_->allow_broadcast = value != 0;
+    case so_no_check:
+      endpoint_->no_checksum = value != 0;
       return;
-    case SO_TIMESTAMP:
-      timestamp_ = value != 0;
-      return;
-    case SO_TIMESTAMPNS:
-      timestamp_ns_ = value != 0;
-      return;
-    case SO_RCVBUF:
-    case SO_RCVBUFFORCE:
-      return endpoint_->set_receive_limit(static_cast<size_t>(receive_buffer_.load()));
     case SO_REUSEADDR:
     case SO_REUSEPORT:
       if (auto b = endpoint_->binding()) {
@@ -198,7 +178,7 @@ void UdpSocket::socket_option_changed(int name, int value) {
       }
       return;
     default:
-      return;
+      return DatagramSocket::socket_option_changed(name, value);
   }
 }
 

@@ -17,7 +17,7 @@ namespace {
 struct NetFile {
   std::string_view name, text;
 };
-constexpr std::array<NetFile, 18> net_files{{
+constexpr std::array<NetFile, 23> net_files{{
     {"arp", "IP address       HW type     Flags       HW address            Mask     Device\n"},
     {"dev",
      "Inter-|   Receive                                                |  Transmit\n"
@@ -26,7 +26,11 @@ constexpr std::array<NetFile, 18> net_files{{
      "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0  "
      "   "
      "     0\n"},
+    {"icmp", ""},
+    {"icmp6", ""},
     {"if_inet6", "00000000000000000000000000000001 01 80 10 80       lo\n"},
+    {"igmp", "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"},
+    {"igmp6", ""},
     {"ipv6_route", ""},
     {"netlink", "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"},
     {"netstat", ""},
@@ -37,6 +41,7 @@ constexpr std::array<NetFile, 18> net_files{{
     {"raw",
      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer "
      "drops\n"},
+    {"raw6", ""},
     {"route",
      "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
      "                                                       \n"},
