@@ -41,7 +41,7 @@ unit-test: build
 
 conformance: build
 	cmake --build --preset $(PRESET) --target conformance_programs -j $(JOBS)
-	tools/run-conformance --build build/$(PRESET) native sandbox
+	tools/run-conformance --build build/$(PRESET) native sandbox host
 
 programs: build
 	tools/run-programs --build build/$(PRESET) --full -v native sandbox

@@ -806,8 +806,8 @@ TEST_F(PortsTest, port_zero_gives_a_free_ephemeral_one) {
   auto a = tcp.bind(at(0), nullptr), b = tcp.bind(at(0), nullptr);
   ASSERT_TRUE(a && b);
   EXPECT_NE((*a)->port(), (*b)->port());
-  EXPECT_GE((*a)->port(), Ports::first_ephemeral);
-  EXPECT_LE((*a)->port(), Ports::last_ephemeral);
+  EXPECT_GE((*a)->port(), first_ephemeral);
+  EXPECT_LE((*a)->port(), last_ephemeral);
 }
 TEST_F(PortsTest, all_ephemeral_ports_can_be_had_and_no_more) {
   std::vector<Ref<PortBinding>> all;
@@ -820,9 +820,9 @@ TEST_F(PortsTest, all_ephemeral_ports_can_be_had_and_no_more) {
     all.push_back(*b);
     if (all.size() % 4096 != 0) continue;
     // do not try each of them one by one: the test is about the end
-    while (all.size() + 3 < Ports::last_ephemeral - Ports::first_ephemeral) {
+    while (all.size() + 3 < last_ephemeral - first_ephemeral) {
       bool had = false;
-      for (uint32_t p = Ports::first_ephemeral; p <= Ports::last_ephemeral; ++p)
+      for (uint32_t p = first_ephemeral; p <= last_ephemeral; ++p)
         if (auto more = tcp.bind(at(static_cast<uint16_t>(p)), nullptr)) {
           all.push_back(*more);
           had = true;
@@ -830,7 +830,7 @@ TEST_F(PortsTest, all_ephemeral_ports_can_be_had_and_no_more) {
       if (!had) break;
     }
   }
-  EXPECT_EQ(all.size(), Ports::last_ephemeral - Ports::first_ephemeral + 1u);
+  EXPECT_EQ(all.size(), last_ephemeral - first_ephemeral + 1u);
 }
 
 // --- timers ---
