@@ -50,7 +50,8 @@ void TcpEndpoint::process_data(TcpSegment& s) {
   if (fresh) accept_in_order(*s.packet, skip);
   if (had_gap) drain_out_of_order();
   if (fin && s.header.sequence + s.length == rcv_nxt_) process_fin();
-  if (fresh && rcv_buffer_.size() >= std::min<size_t>(receive_low_water, rcv_limit_ / 2)) notify(event_in);
+  // Below the low-water mark nobody is told by poll(2), but a reader that has taken a part already waits for the rest.
+  if (fresh) notify(event_in);
   if (state_ == TcpState::Closed) return;
   bool const news = fresh || (fin && fin_received_);
   if (last_ack_sent_ != rcv_nxt_ || !news) schedule_ack(had_gap || !news);

@@ -182,7 +182,8 @@ Result<void> InetSocket::set_membership4(int name, Value bytes) {
     ip_mreqn r{};
     std::memcpy(&r, bytes.data(), std::min(bytes.size(), bytes.size() >= sizeof r ? sizeof r : sizeof(ip_mreq)));
     auto const group = ipv4_address(r.imr_multiaddr);
-    auto const interface = TRY(group_interface(group, static_cast<uint32_t>(r.imr_ifindex), ipv4_address(r.imr_address)));
+    auto const interface =
+        TRY(group_interface(group, static_cast<uint32_t>(r.imr_ifindex), ipv4_address(r.imr_address)));
     return name == IP_ADD_MEMBERSHIP ? groups->join(group, interface) : groups->leave(group, interface);
   }
   if (name == IP_MSFILTER) {
