@@ -56,8 +56,8 @@ class ProgramFilter final : public netstack::InputFilter {
 
 }  // namespace
 
-Result<void> DatagramSocket::set_filter(Ref<kernel::bpf::SocketFilter> program) {
-  endpoint().set_filter(program ? Ref<netstack::InputFilter>(make_ref<ProgramFilter>(std::move(program)))
+Result<void> DatagramSocket::set_filter(Ref<kernel::bpf::SocketFilter> const& program) {
+  endpoint().set_filter(program ? Ref<netstack::InputFilter>(make_ref<ProgramFilter>(program))
                                 : Ref<netstack::InputFilter>());
   return {};
 }

@@ -51,7 +51,7 @@ class DatagramSocket : public InetSocket {
   netstack::DatagramEndpoint* datagrams() const override { return &endpoint(); }
   bool bound() const override { return endpoint().local().port != 0; }
   uint32_t path_mtu() const override;
-  Result<void> set_filter(Ref<kernel::bpf::SocketFilter>) override;
+  Result<void> set_filter(Ref<kernel::bpf::SocketFilter> const&) override;
 
  private:
   Result<SendParameters> send_parameters(kernel::SendRequest const&, bool multicast, bool v4) const;

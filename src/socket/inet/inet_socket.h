@@ -53,7 +53,7 @@ class InetSocket : public kernel::Socket {
   virtual uint32_t path_mtu() const { return 65535; }
   virtual netstack::Memberships* memberships() const { return nullptr; }  // null: it cannot be in groups
   virtual netstack::DatagramEndpoint* datagrams() const { return nullptr; }
-  virtual Result<void> set_filter(Ref<kernel::bpf::SocketFilter>) { return fail(Errno::NoProtoOpt); }
+  virtual Result<void> set_filter(Ref<kernel::bpf::SocketFilter> const&) { return fail(Errno::NoProtoOpt); }
   // SO_MEMINFO: bytes that wait to be read, bytes that wait to be acknowledged.
   virtual std::pair<size_t, size_t> queued_bytes() const { return {0, 0}; }
 

@@ -93,10 +93,10 @@ Result<void> InetSocket::attach_filter(Task& task, OptionValue value) {
   if (program.length == 0 || program.length > BPF_MAXINSNS) return fail(Errno::Inval);
   std::vector<sock_filter> code(program.length);
   TRY(task.copy_in(UserAddr{program.code}, std::as_writable_bytes(std::span(code))));
-  auto filter = TRY(SocketFilter::create(std::move(code)));
+  auto const filter = TRY(SocketFilter::create(std::move(code)));
   MutexLock lock(filter_mutex_);
   if (filter_locked_) return fail(Errno::Perm);
-  TRY(set_filter(std::move(filter)));
+  TRY(set_filter(filter));
   has_filter_ = true;
   return {};
 }
