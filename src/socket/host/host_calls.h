@@ -236,7 +236,6 @@ inline constexpr host::CallRule host_calls[] = {
     {SYS_ioctl, {host::is(1, SIOCGIFMETRIC)}, "its metric"},
     {SYS_ioctl, {host::is(1, SIOCGIFMTU)}, "its MTU"},
     {SYS_ioctl, {host::is(1, SIOCGIFHWADDR)}, "its hardware address"},
-    {SYS_ioctl, {host::is(1, SIOCGIFMAP)}, "its device parameters"},
     {SYS_ioctl, {host::is(1, SIOCGIFTXQLEN)}, "its transmit queue"},
 };
 
