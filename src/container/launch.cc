@@ -19,6 +19,8 @@
 #include "container/hooks.h"
 #include "container/host_network.h"
 #include "container/network.h"
+#include "container/pod.h"
+#include "container/stand_in.h"
 #include "container/standard.h"
 #include "jail/namespaces.h"
 #include "oci/seccomp_profile.h"
@@ -87,6 +89,8 @@ Outcome<sentry::Config> make_config(LaunchOptions const& o) {
   sentry::Config config{.settings = o.settings};
   auto& linux_config = o.spec.linux_config;
   if (linux_config.seccomp) config.seccomp = ATTEMPT(oci::compile_seccomp(*linux_config.seccomp));
+  config.id = o.id;
+  config.outlives_init = is_pod_sandbox(o.spec);
   config.host_hooks = changes_root(o.spec.hooks);
   if (!o.spec.hooks.start_container.empty()) {
     State inside;  // init is process 1 of its namespace
@@ -146,8 +150,12 @@ Outcome<Sandbox> Sandbox::launch(LaunchOptions options) {
   self.hooks_ = options.spec.hooks;
   for (auto const& space : options.spec.linux_config.namespaces)
     if (space.type == oci::NamespaceType::Network) self.network_path_ = space.path;
+  self.pod_ = ATTEMPT(find_pod(options.state_root, options.spec));
   ATTEMPT(self.prepare_host(options));
-  ATTEMPT(self.boot(options));
+  if (self.pod_)
+    ATTEMPT(self.join(options));
+  else
+    ATTEMPT(self.boot(options));
   ATTEMPT(self.publish(options));
   return self;
 }
@@ -178,8 +186,8 @@ Outcome<> Sandbox::prepare_host(LaunchOptions& o) {
   return {};
 }
 
-Outcome<> Sandbox::boot(LaunchOptions& o) {
-  sentry::Descriptors d;
+// The channel to whoever will hold the container, and the descriptors that it gets.
+Outcome<> Sandbox::donate(LaunchOptions& o, sentry::Descriptors& d) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     return refuse(fmt::format("cannot make a socket pair: {}", strerror(errno)));
@@ -205,6 +213,12 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
     d.standard[2].reset();
     if (!o.console_socket.empty() && !d.log) d.log = host::OwnedFd(::open("/dev/null", O_WRONLY | O_CLOEXEC));
   }
+  return {};
+}
+
+Outcome<> Sandbox::boot(LaunchOptions& o) {
+  sentry::Descriptors d;
+  ATTEMPT(donate(o, d));
   std::vector<gofer::MountRequest> requests = mount_requests(o);
   sentry::Config config = ATTEMPT(make_config(o));
   auto const [uids, gids] = id_ranges(o.spec.linux_config);
@@ -219,15 +233,49 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
     config.spec = std::move(o.spec);
     sentry::run_sandbox(config, std::move(d), requests);
   }
-  pid_ = state_.pid = process.pid;
+  pid_ = process.pid;
   pidfd_ = std::move(process.pidfd);
   keeper_.sandbox_started();
   if (host_network_) ATTEMPT(host_network_->start_broker(pid_));
   ATTEMPT(jail::write_id_maps(pid_, uids, gids));
+  d = {};  // our copies: so that the end of the sandbox shows on each
+  return settle(o);
+}
+
+// Into a sandbox that runs: a process that donates the mounts, then stands for the container.
+Outcome<> Sandbox::join(LaunchOptions& o) {
+  if (!record_) return refuse("a container without an id cannot join a sandbox");
+  state_.sandbox = pod_->sandbox;
+  sentry::Descriptors d;
+  ATTEMPT(donate(o, d));
+  std::vector<gofer::MountRequest> const requests = mount_requests(o);
+  sentry::Config config = ATTEMPT(make_config(o));
+  JoinRequest request{.id = o.id,
+                      .config = ATTEMPT(oci::read_text_file(o.bundle + "/config.json")),
+                      .root_path = o.spec.root.path,
+                      .process = o.spec.process,
+                      .ipc_of = pod_->ipc_of,
+                      .uts_of = pod_->uts_of,
+                      .seccomp = std::move(config.seccomp),
+                      .hook_state = std::move(config.hook_state),
+                      .host_hooks = config.host_hooks};
+  host::OwnedFd sandbox = ATTEMPT(pod_->record.connect());
+  pid_ = ::fork();
+  if (pid_ < 0) return refuse(fmt::format("cannot fork: {}", strerror(errno)));
+  if (pid_ == 0) run_stand_in(std::move(request), *record_, std::move(sandbox), std::move(d), requests);
+  pidfd_ = host::OwnedFd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+  if (!pidfd_) return refuse(fmt::format("cannot watch the container's process: {}", strerror(errno)));
+  keeper_.sandbox_started();
+  d = {};
+  return settle(o);
+}
+
+// Into its cgroup, then lets it build what it has to.
+Outcome<> Sandbox::settle(LaunchOptions const& o) {
+  state_.pid = pid_;
   if (o.spec.process.oom_score_adj) ATTEMPT(set_oom_score(pid_, *o.spec.process.oom_score_adj));
   ATTEMPT(cgroup::add_process(state_.cgroups, pid_));
   ATTEMPT(sentry::say(startup_.get(), Word::Go));
-  d = {};  // our copies: so that the end of the sandbox shows on each
   return expect(Word::Ready);
 }
 
@@ -260,7 +308,7 @@ Outcome<> Sandbox::publish(LaunchOptions const& o) {
 // The engine has made the network by now: in a namespace that the specification names, or by hooks in the sandbox's
 // own. One that nobody could have put anything into is not looked at.
 Outcome<> Sandbox::give_network(LaunchOptions const& o) {
-  if (o.settings.network != sentry::Network::Sandbox || !network_path_) return {};
+  if (o.settings.network != sentry::Network::Sandbox || !network_path_ || pod_) return {};
   if (network_path_->empty() && !changes_root(hooks_)) return {};
   auto setup = ATTEMPT(take_network(network_path_->empty() ? fmt::format("/proc/{}/ns/net", pid_) : *network_path_));
   if (setup.links.empty()) return {};
@@ -330,6 +378,7 @@ void Sandbox::abandon() {
 
 Sandbox::Sandbox(Sandbox&& o) noexcept
     : state_(std::move(o.state_)),
+      pod_(std::move(o.pod_)),
       record_(std::move(o.record_)),
       keeper_(std::move(o.keeper_)),
       pidfd_(std::move(o.pidfd_)),

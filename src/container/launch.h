@@ -9,6 +9,7 @@
 #include "base/outcome.h"
 #include "container/console.h"
 #include "container/host_network.h"
+#include "container/pod.h"
 #include "container/state.h"
 #include "gofer/keeper.h"
 #include "host/fd.h"
@@ -53,12 +54,16 @@ class Sandbox {
   Sandbox() = default;
   Outcome<> prepare_host(LaunchOptions&);
   Outcome<> boot(LaunchOptions&);
+  Outcome<> join(LaunchOptions&);
+  Outcome<> donate(LaunchOptions&, sentry::Descriptors&);
+  Outcome<> settle(LaunchOptions const&);
   Outcome<> publish(LaunchOptions const&);
   Outcome<> give_network(LaunchOptions const&);
   Outcome<> expect(sentry::Word word);
   void abandon();
 
   State state_;
+  std::optional<Pod> pod_;  // of another container, in whose sandbox it is to live
   std::optional<StateDirectory> record_;
   gofer::Keeper keeper_;
   host::OwnedFd pidfd_, startup_;

@@ -161,6 +161,46 @@ Outcome<ExecRequest> ExecRequest::decode(std::string_view bytes) {
   return request;
 }
 
+std::string JoinRequest::encode() const {
+  WireWriter w;
+  for (auto const* text : {&id, &config, &root_path, &ipc_of, &uts_of, &hook_state}) w.text(*text);
+  put_process(w, process);
+  w.number(static_cast<uint32_t>(seccomp.size()));
+  for (auto const& step : seccomp) {
+    w.number(step.code);
+    w.number(step.jt);
+    w.number(step.jf);
+    w.number(step.k);
+  }
+  w.number<uint8_t>(host_hooks);
+  w.number(static_cast<uint32_t>(binds_directory.size()));
+  for (uint8_t directory : binds_directory) w.number(directory);
+  w.number(preserved_fds);
+  return w.take();
+}
+
+Outcome<JoinRequest> JoinRequest::decode(std::string_view bytes) {
+  WireReader r(bytes);
+  JoinRequest request;
+  for (auto* text :
+       {&request.id, &request.config, &request.root_path, &request.ipc_of, &request.uts_of, &request.hook_state})
+    *text = r.text();
+  request.process = get_process(r);
+  request.seccomp.resize(r.count(8));
+  for (auto& step : request.seccomp) {
+    step.code = r.number<uint16_t>();
+    step.jt = r.number<uint8_t>();
+    step.jf = r.number<uint8_t>();
+    step.k = r.number<uint32_t>();
+  }
+  request.host_hooks = r.flag();
+  request.binds_directory.resize(r.count(1));
+  for (auto& directory : request.binds_directory) directory = r.number<uint8_t>();
+  request.preserved_fds = r.number<uint32_t>();
+  if (!r.at_end() || request.process.args.empty() || request.preserved_fds > max_frame_fds) return malformed("join");
+  return request;
+}
+
 std::string ResizeRequest::encode() const {
   WireWriter w;
   w.number(pid);

@@ -14,7 +14,7 @@
 namespace cofferdam::container {
 
 inline constexpr uint32_t max_frame_bytes = 4 << 20;  // arguments and environment of an exec fit (ARG_MAX is 2 MiB)
-inline constexpr size_t max_frame_fds = 64;
+inline constexpr size_t max_frame_fds = 250;          // SCM_MAX_FD of Linux is 253
 
 enum class RequestKind : uint32_t {
   Start = 1,      // let init run; reply when its program is loaded
@@ -27,6 +27,8 @@ enum class RequestKind : uint32_t {
   Pause = 8,      // no process of the container runs from here
   Resume = 9,
   Debug = 10,  // text: "tasks" or "log-level LEVEL"; reply: text for people
+  Check = 11,  // can init be run? for when hooks have changed the root
+  Join = 12,   // JoinRequest + descriptors, to the sandbox's first container; its wait status comes as a second reply
   Hold = 20,   // as Wait; the process is killed when the connection ends before it
 };
 
@@ -52,6 +54,22 @@ struct ExecRequest {
   uint32_t preserved_fds = 0;  // descriptors 3 … 3+n-1 of the new process follow standard input, output and error
   std::string encode() const;
   static Outcome<ExecRequest> decode(std::string_view);
+};
+
+// One more container for a sandbox that runs. The descriptors: its listening control socket, the root, one for each
+// bind mount in the order of the specification, the standard ones (one terminal for all three if process.terminal),
+// then the preserved ones. While the connection that brought it is open the container lives.
+struct JoinRequest {
+  std::string id, config, root_path;  // config: the text of config.json
+  oci::Process process;
+  std::string ipc_of, uts_of;  // whose namespace it shares, by container id; empty: one of its own
+  std::vector<sock_filter> seccomp;
+  std::string hook_state;
+  bool host_hooks = false;
+  std::vector<uint8_t> binds_directory;  // of each bind mount: is it a directory?
+  uint32_t preserved_fds = 0;
+  std::string encode() const;
+  static Outcome<JoinRequest> decode(std::string_view);
 };
 
 struct ResizeRequest {

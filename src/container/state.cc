@@ -71,7 +71,8 @@ oci::Json record(State const& s) {
                          {"owner", s.owner},
                          {"terminal", s.terminal},
                          {"annotations", std::move(annotations)},
-                         {"cgroups", std::move(cgroups)}};
+                         {"cgroups", std::move(cgroups)},
+                         {"sandbox", s.sandbox}};
 }
 
 }  // namespace
@@ -176,6 +177,7 @@ Outcome<State> StateDirectory::load() const {
   top.at("terminal").read(s.terminal);
   top.at("annotations").read(s.annotations);
   top.at("cgroups").read(s.cgroups);
+  top.at("sandbox").read(s.sandbox);
   if (!error.empty()) return refuse(fmt::format("{}: {}", file, error));
   return s;
 }

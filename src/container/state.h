@@ -20,11 +20,12 @@ inline constexpr std::string_view default_state_root = "/run/cofferdam";
 // What state.json keeps. The status is not in it: it is asked for.
 struct State {
   std::string id, bundle, rootfs, created, owner, oci_version;
-  pid_t pid = 0;            // the sentry, on the host
+  pid_t pid = 0;            // on the host: the sentry, or what stands for a container in another's sandbox
   uint64_t start_time = 0;  // field 22 of /proc/PID/stat: a pid that was reused is told apart
   bool terminal = false;
   std::vector<std::pair<std::string, std::string>> annotations;
   std::vector<std::string> cgroups;  // directories to remove
+  std::string sandbox;               // whose sandbox it lives in, by container id; empty: its own
 };
 
 // "creating", "created", "running", "paused", "stopped".

@@ -48,6 +48,8 @@ struct Config {
   std::vector<sock_filter> seccomp;  // the compiled profile of the specification; empty: none
   std::string hook_state;            // what startContainer hooks read on their standard input
   bool new_network = true;           // the sandbox has a network namespace of its own
+  std::string id;                    // of the container; may be empty
+  bool outlives_init = false;        // of a pod: stays while other containers live in it
   bool host_hooks = false;           // hooks on the host may still change the root: the command asks for the last check
 };
 

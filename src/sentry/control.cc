@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include <fmt/format.h>
@@ -24,7 +25,7 @@ namespace {
 
 using container::RequestKind;
 
-constexpr size_t max_connections = 256;
+constexpr size_t max_connections = 256, max_members = 128;
 
 std::optional<log::Level> level_of(std::string_view name) {
   constexpr std::string_view names[] = {"error", "warning", "info", "debug"};  // in the order of log::Level
@@ -44,29 +45,50 @@ Control::Control(Guest& guest, host::OwnedFd startup, host::OwnedFd listener)
 
 int Control::serve() {
   std::vector<pollfd> waits;
-  while (!init_exited_ && !orphaned_) {
+  while (!over()) {
     waits.clear();
-    waits.push_back({.fd = guest_.exit_event(), .events = POLLIN});
-    waits.push_back({.fd = startup_.get(), .events = POLLIN});  // poll passes over -1
-    waits.push_back({.fd = connections_.size() < max_connections ? listener_.get() : -1, .events = POLLIN});
-    for (auto& c : connections_) waits.push_back({.fd = c.socket.get(), .events = POLLIN});
+    add_waits(waits);
+    size_t const members = members_.size(), first_connection = 3 + 3 * members;
     if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) break;
-    for (size_t n = 0; n < connections_.size(); ++n)
-      if (waits[3 + n].revents) on_connection(connections_[n]);
-    std::erase_if(connections_, [](auto& c) { return c.closed; });
-    if (waits[2].revents) on_listener();
+    size_t const connections = waits.size() - first_connection;
+    for (size_t n = 0; n < connections; ++n)
+      if (waits[first_connection + n].revents) on_connection(connections_[n]);
+    if (waits[2].revents) accept(listener_.get(), guest_);
     if (waits[1].revents) on_startup();
     if (waits[0].revents) on_exits();
+    on_members(std::span(waits).subspan(3, 3 * members));
+    std::erase_if(connections_, [](auto& c) { return c.closed; });
   }
   guest_.shut_down();
+  for (auto const& member : members_) member->guest->shut_down();
   on_exits();
   auto status = guest_.exit_status(init_pid);
   return status && *status ? shell_status(**status) : 128 + SIGKILL;
 }
 
-container::Phase Control::phase() const {
-  if (!guest_.started()) return container::Phase::Created;
-  return guest_.paused() ? container::Phase::Paused : container::Phase::Running;
+// poll passes over descriptors that are -1.
+void Control::add_waits(std::vector<pollfd>& waits) const {
+  bool const accepts = connections_.size() < max_connections;
+  waits.push_back({.fd = guest_.exit_event(), .events = POLLIN});
+  waits.push_back({.fd = startup_.get(), .events = POLLIN});
+  waits.push_back({.fd = accepts ? listener_.get() : -1, .events = POLLIN});
+  for (auto const& member : members_) {
+    waits.push_back({.fd = member->guest->exit_event(), .events = POLLIN});
+    waits.push_back({.fd = accepts ? member->listener.get() : -1, .events = POLLIN});
+    waits.push_back({.fd = member->holder.get(), .events = POLLIN});
+  }
+  for (auto const& c : connections_) waits.push_back({.fd = c.socket.get(), .events = POLLIN});
+}
+
+// The first container's end is the sandbox's, but for a pod's, which stays for the others.
+bool Control::over() const {
+  return orphaned_ || (init_exited_ && (members_.empty() || !guest_.config().outlives_init));
+}
+
+container::Phase Control::phase(Guest& guest) {
+  if (!guest.started()) return container::Phase::Created;
+  if (auto status = guest.exit_status(init_pid); status && *status) return container::Phase::Stopped;
+  return guest.paused() ? container::Phase::Paused : container::Phase::Running;
 }
 
 Outcome<std::string> Control::debug(std::string const& wish) {
@@ -79,9 +101,14 @@ Outcome<std::string> Control::debug(std::string const& wish) {
   return std::string();
 }
 
-Outcome<> Control::start() {
-  if (guest_.started()) return refuse("the container runs already");
-  return guest_.start_init();
+Outcome<> Control::start(Guest& guest) {
+  if (guest.started()) return refuse("the container runs already");
+  return guest.start_init();
+}
+
+Outcome<> Control::pause(Guest& guest, bool paused) {
+  if (!members_.empty()) return refuse("it shares its sandbox with others, and one alone cannot be paused or resumed");
+  return guest.pause(paused);
 }
 
 void Control::on_startup() {
@@ -93,7 +120,7 @@ void Control::on_startup() {
   }
   switch (message->word) {
     case Word::Start: {
-      auto started = start();
+      auto started = start(guest_);
       (void)say(startup_.get(), started ? Word::Done : Word::Failed, started ? "" : started.error());
       break;
     }
@@ -127,21 +154,25 @@ void Control::on_startup() {
   }
 }
 
-void Control::on_listener() {
-  host::OwnedFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+void Control::accept(int listener, Guest& guest) {
+  host::OwnedFd socket(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
   if (!socket) return;
   // A command that stops in the middle of a frame holds the loop up for this long, once.
   timeval limit{.tv_sec = 2, .tv_usec = 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  connections_.push_back({.socket = std::move(socket)});
+  connections_.push_back({.socket = std::move(socket), .guest = &guest});
 }
 
 void Control::on_connection(Connection& c) {
   auto frame = container::receive_frame(c.socket.get());
   if (!frame) {
     c.closed = true;
-    if (c.holds && c.waits_for != 0) (void)guest_.signal({.signal = SIGKILL, .all = false, .pid = c.waits_for});
+    if (c.holds && c.waits_for != 0) (void)c.guest->signal({.signal = SIGKILL, .all = false, .pid = c.waits_for});
+    return;
+  }
+  if (static_cast<RequestKind>(frame->kind) == RequestKind::Join) {
+    if (auto joined = join(c, *frame); !joined) answer(c, std::unexpected(joined.error()));
     return;
   }
   auto result = serve_request(c, *frame);
@@ -154,48 +185,54 @@ void Control::answer(Connection& c, Outcome<std::string> const& result) {
 }
 
 Outcome<std::string> Control::serve_request(Connection& c, container::Frame& frame) {
+  Guest& guest = *c.guest;
   std::string nothing;
   switch (static_cast<RequestKind>(frame.kind)) {
     case RequestKind::Start:
-      ATTEMPT(start());
+      ATTEMPT(start(guest));
       return nothing;
     case RequestKind::Signal: {
       auto request = ATTEMPT(container::SignalRequest::decode(frame.payload));
-      ATTEMPT(guest_.signal(request));
+      ATTEMPT(guest.signal(request));
       return nothing;
     }
     case RequestKind::Status:
-      return container::encode_number(static_cast<uint32_t>(phase()));
+      return container::encode_number(static_cast<uint32_t>(phase(guest)));
     case RequestKind::Exec: {
       auto request = ATTEMPT(container::ExecRequest::decode(frame.payload));
       if (frame.fds.size() != 3 + request.preserved_fds) return refuse("exec: the wrong number of descriptors");
-      if (!guest_.started()) return refuse("the container does not run yet; start it first");
-      if (guest_.paused() && !request.ignore_paused) return refuse("the container is paused; resume it first");
-      auto pid = ATTEMPT(guest_.exec(request.process, std::move(frame.fds)));
+      if (!guest.started()) return refuse("the container does not run yet; start it first");
+      if (guest.paused() && !request.ignore_paused) return refuse("the container is paused; resume it first");
+      auto pid = ATTEMPT(guest.exec(request.process, std::move(frame.fds)));
       return container::encode_number(static_cast<uint32_t>(pid));
     }
     case RequestKind::Hold:
     case RequestKind::Wait: {
       auto pid = static_cast<int32_t>(ATTEMPT(container::decode_number(frame.payload)));
-      auto status = ATTEMPT(guest_.exit_status(pid));
+      auto status = ATTEMPT(guest.exit_status(pid));
       if (status) return container::encode_number(static_cast<uint32_t>(*status));
       c.waits_for = pid;
       c.holds = static_cast<RequestKind>(frame.kind) == RequestKind::Hold;
       return nothing;
     }
     case RequestKind::Processes:
-      return container::encode_processes(guest_.processes());
+      return container::encode_processes(guest.processes());
     case RequestKind::Pause:
-      ATTEMPT(guest_.pause(true));
+      ATTEMPT(pause(guest, true));
       return nothing;
     case RequestKind::Resume:
-      ATTEMPT(guest_.pause(false));
+      ATTEMPT(pause(guest, false));
       return nothing;
+    case RequestKind::Check:
+      ATTEMPT(guest.check_init());
+      return nothing;
+    case RequestKind::Join:
+      return refuse("a container joins by the first of its sandbox");
     case RequestKind::Debug:
       return debug(frame.payload);
     case RequestKind::Resize: {
       auto request = ATTEMPT(container::ResizeRequest::decode(frame.payload));
-      ATTEMPT(guest_.resize(request.pid, request.rows, request.columns));
+      ATTEMPT(guest.resize(request.pid, request.rows, request.columns));
       return nothing;
     }
   }
@@ -204,9 +241,15 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
 
 void Control::on_exits() {
   guest_.clear_exit_event();
+  answer_waiting(guest_);
+  auto init = guest_.exit_status(init_pid);
+  init_exited_ = guest_.started() && init && init->has_value();
+}
+
+void Control::answer_waiting(Guest& guest) {
   for (auto& c : connections_) {
-    if (c.waits_for == 0) continue;
-    auto status = guest_.exit_status(c.waits_for);
+    if (c.closed || c.guest != &guest || c.waits_for == 0) continue;
+    auto status = guest.exit_status(c.waits_for);
     if (status && !*status) continue;
     c.waits_for = 0;
     if (status)
@@ -214,8 +257,74 @@ void Control::on_exits() {
     else
       answer(c, std::unexpected(status.error()));
   }
-  auto init = guest_.exit_status(init_pid);
-  init_exited_ = guest_.started() && init && init->has_value();
+}
+
+Outcome<> Control::join(Connection& c, container::Frame& frame) {
+  if (c.guest != &guest_) return refuse("a container joins by the first of its sandbox");
+  if (!guest_.started() || init_exited_) return refuse("the sandbox to join does not run");
+  if (guest_.paused()) return refuse("the sandbox to join is paused; resume it first");
+  if (members_.size() >= max_members) return refuse(fmt::format("a sandbox holds {} containers at most", max_members));
+  auto request = ATTEMPT(container::JoinRequest::decode(frame.payload));
+  size_t const binds = request.binds_directory.size(), standard = request.process.terminal ? 1 : 3;
+  if (frame.fds.size() != 2 + binds + standard + request.preserved_fds)
+    return refuse("join: the wrong number of descriptors");
+  auto next = std::make_move_iterator(frame.fds.begin());
+  auto member = std::make_unique<Member>();
+  Descriptors d;
+  member->listener = *next++;
+  d.root = *next++;
+  d.binds.reserve(binds);
+  for (uint8_t directory : request.binds_directory) d.binds.push_back({*next++, directory != 0});
+  for (size_t n = 0; n < standard; ++n) d.standard[n] = *next++;
+  d.preserved.reserve(request.preserved_fds);
+  for (uint32_t n = 0; n < request.preserved_fds; ++n) d.preserved.push_back(*next++);
+  std::vector<Guest*> others{&guest_};
+  others.reserve(1 + members_.size());
+  for (auto const& other : members_) others.push_back(other->guest.get());
+  member->guest = ATTEMPT(Guest::join(guest_, others, std::move(request), d));
+  if (!member->guest->config().host_hooks) ATTEMPT(member->guest->check_init());
+  ATTEMPT(container::send_frame(c.socket.get(), 0, {}));
+  member->holder = std::move(c.socket);
+  c.closed = true;
+  members_.push_back(std::move(member));
+  return {};
+}
+
+// Three entries for each, in their order; those that joined meanwhile stand behind.
+void Control::on_members(std::span<pollfd const> waits) {
+  for (size_t n = 0; n < waits.size() / 3; ++n) {
+    auto& member = *members_[n];
+    if (waits[3 * n + 1].revents) accept(member.listener.get(), *member.guest);
+    if (waits[3 * n + 2].revents) on_holder(member);
+    if (waits[3 * n].revents) on_member_exits(member);
+  }
+  std::erase_if(members_, [](auto const& member) { return member->over; });
+}
+
+// Whoever holds the container has gone (it never says anything).
+void Control::on_holder(Member& member) {
+  member.holder.reset();
+  auto const init = member.guest->exit_status(init_pid);
+  if (init && !*init)
+    member.guest->kill();  // its end is heard of as any other
+  else
+    end_member(member);
+}
+
+void Control::on_member_exits(Member& member) {
+  member.guest->clear_exit_event();
+  answer_waiting(*member.guest);
+  auto const init = member.guest->exit_status(init_pid);
+  if (!init || !*init || member.over) return;
+  member.guest->shut_down();
+  if (member.holder)
+    (void)container::send_frame(member.holder.get(), 0, container::encode_number(static_cast<uint32_t>(**init)));
+  end_member(member);
+}
+
+void Control::end_member(Member& member) {
+  member.over = true;
+  for (auto& c : connections_) c.closed |= c.guest == member.guest.get();
 }
 
 }  // namespace cofferdam::sentry

@@ -65,8 +65,11 @@ struct Started {
 }  // namespace
 
 struct Guest::State {
+  std::unique_ptr<Config const> own_config;  // of one that joined
   Config const& config;
-  std::unique_ptr<Kernel> kernel;
+  std::unique_ptr<Kernel> own_kernel;  // of the first
+  Kernel* kernel = nullptr;
+  Ref<kernel::NamespaceSet const> namespaces;
   host::OwnedFd event, root_fd;
   std::vector<host::OwnedFd> init_files;
   bool init_started = false;
@@ -74,6 +77,8 @@ struct Guest::State {
   std::map<int32_t, Started> running;
   std::map<int32_t, int> exited;  // pid -> wait status
 
+  Outcome<> prepare(Descriptors&);
+  kernel::PidNamespace& pids() { return *namespaces->pids_for_children; }
   Outcome<int32_t> launch(oci::Process const& process, std::vector<host::OwnedFd> fds);
   kernel::ProcessSpec process_spec(oci::Process const& process);
   Outcome<> run_start_hooks();
@@ -92,17 +97,16 @@ std::string map_text(std::vector<oci::IdMapping> const& mappings) {
   return text;
 }
 
-kernel::Sysctls& sysctls_of(Kernel& kernel, std::string_view path) {
+kernel::Sysctls& sysctls_of(Kernel& kernel, kernel::NamespaceSet const& namespaces, std::string_view path) {
   bool const of_ipc = kernel::Sysctls::scope_of(path) == kernel::Sysctls::Scope::Ipc;
-  return of_ipc ? kernel.root_namespaces()->ipc->sysctls : kernel.sysctls();
+  return of_ipc ? namespaces.ipc->sysctls : kernel.sysctls();
 }
 
-Outcome<> apply_sysctls(Kernel& kernel, oci::Linux const& linux_config) {
+Outcome<> apply_sysctls(Kernel& kernel, kernel::NamespaceSet const& namespaces, oci::Linux const& linux_config) {
   for (auto& [path, value] : linux_config.sysctl) {
     if (path == "kernel/domainname") {
-      kernel.root_namespaces()->uts->names.with(
-          [&](kernel::UtsNames& names) { names.domain_name = value.substr(0, 64); });
-    } else if (auto set = sysctls_of(kernel, path).set(path, value); !set) {
+      namespaces.uts->names.with([&](kernel::UtsNames& names) { names.domain_name = value.substr(0, 64); });
+    } else if (auto set = sysctls_of(kernel, namespaces, path).set(path, value); !set) {
       return refuse(
           fmt::format("linux.sysctl: '{}' cannot be set to '{}': {}", path, value, errno_text(set.error().code)));
     }
@@ -137,14 +141,18 @@ Kernel::DevicePolicy device_policy(std::vector<oci::DeviceRule> const& rules) {
 }  // namespace
 
 Guest::Guest(std::unique_ptr<State> state) : state_(std::move(state)) {}
-Guest::~Guest() = default;
+
+Guest::~Guest() {
+  for (auto& [pid, started] : state_->running) started.group->exit_queue.remove(*started.watch);
+}
+
+std::string const& Guest::id() const { return state_->config.id; }
+
+Config const& Guest::config() const { return state_->config; }
 
 Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors& d,
                                               std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts) {
   std::unique_ptr<State> state(new State{.config = config});
-  state->event = host::OwnedFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  state->root_fd = host::OwnedFd(::fcntl(d.root.get(), F_DUPFD_CLOEXEC, 3));
-  if (!state->event || !state->root_fd) return refuse(fmt::format("cannot start the kernel: {}", strerror(errno)));
   auto kernel = Kernel::create({.platform = std::move(platform),
                                 .dispatcher = syscalls::dispatcher(),
                                 .kernel_release = "6.12.0-cofferdam",
@@ -155,25 +163,75 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
                                 .uid_map = map_text(config.spec.linux_config.uid_mappings),
                                 .gid_map = map_text(config.spec.linux_config.gid_mappings)});
   if (!kernel) return refuse(fmt::format("cannot start the kernel: {}", errno_text(kernel.error().code)));
-  state->kernel = std::move(*kernel);
-  state->kernel->root_namespaces()->uts->names.with([&](kernel::UtsNames& names) {
+  state->own_kernel = std::move(*kernel);
+  state->kernel = state->own_kernel.get();
+  state->namespaces = state->kernel->root_namespaces();
+  state->kernel->set_device_policy(device_policy(config.spec.linux_config.device_rules));
+  register_modules(*state->kernel, config.settings, d);
+  ATTEMPT(state->prepare(d));
+  for (auto& [path, text] : d.network_settings) state->kernel->sysctls().adopt(path, std::move(text));
+  return std::unique_ptr<Guest>(new Guest(std::move(state)));
+}
+
+// What each container has: names, settings, mounts and the descriptors of its init.
+Outcome<> Guest::State::prepare(Descriptors& d) {
+  event = host::OwnedFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  root_fd = host::OwnedFd(::fcntl(d.root.get(), F_DUPFD_CLOEXEC, 3));
+  if (!event || !root_fd) return refuse(fmt::format("cannot start the kernel: {}", strerror(errno)));
+  namespaces->uts->names.with([&](kernel::UtsNames& names) {
     if (!config.spec.hostname.empty()) names.hostname = config.spec.hostname;
     if (!config.spec.domainname.empty()) names.domain_name = config.spec.domainname;
   });
-  ATTEMPT(apply_sysctls(*state->kernel, config.spec.linux_config));
-  state->kernel->set_device_policy(device_policy(config.spec.linux_config.device_rules));
+  ATTEMPT(apply_sysctls(*kernel, *namespaces, config.spec.linux_config));
   if (!config.seccomp.empty()) {
     auto program = kernel::seccomp::Program::check(config.seccomp);
     auto filter = program ? kernel::seccomp::Filter::create(std::move(*program), {})
                           : Result<Ref<kernel::seccomp::Filter>>(std::unexpected(program.error()));
     if (!filter) return refuse("linux.seccomp: the profile does not make a valid filter");
-    state->seccomp = std::move(*filter);
+    seccomp = std::move(*filter);
   }
-  for (auto& [path, text] : d.network_settings) state->kernel->sysctls().adopt(path, std::move(text));
-  register_modules(*state->kernel, config.settings, d);
-  ATTEMPT(build_file_tree(*state->kernel, config, d));
-  for (auto& fd : d.standard) state->init_files.push_back(std::move(fd));
-  for (auto& fd : d.preserved) state->init_files.push_back(std::move(fd));
+  ATTEMPT(build_file_tree(*kernel, *namespaces, config, d));
+  for (auto& fd : d.standard) init_files.push_back(std::move(fd));
+  for (auto& fd : d.preserved) init_files.push_back(std::move(fd));
+  return {};
+}
+
+Outcome<std::unique_ptr<Guest>> Guest::join(Guest& first, std::vector<Guest*> const& others,
+                                            container::JoinRequest request, Descriptors& d) {
+  auto config = std::make_unique<Config>();
+  config->spec = ATTEMPT(oci::parse_spec(request.config, "config.json"));
+  config->spec.process = std::move(request.process);
+  config->spec.root.path = std::move(request.root_path);
+  config->settings = first.state_->config.settings;
+  config->seccomp = std::move(request.seccomp);
+  config->hook_state = std::move(request.hook_state);
+  config->id = std::move(request.id);
+  config->host_hooks = request.host_hooks;
+  auto const binds = std::ranges::count_if(config->spec.mounts, is_bind);
+  if (d.binds.size() != static_cast<size_t>(binds)) return refuse("join: the wrong number of mounts");
+  Kernel& kernel = *first.state_->kernel;
+  auto const namespaces_of = [&](std::string const& id) -> Outcome<Ref<kernel::NamespaceSet const>> {
+    for (Guest* guest : others)
+      if (guest->id() == id) return guest->state_->namespaces;
+    return refuse(fmt::format("container '{}', of which namespaces are to be shared, is gone", id));
+  };
+  auto namespaces = make_ref<kernel::NamespaceSet>();
+  namespaces->mounts = make_ref<kernel::MountNamespace>(kernel);
+  namespaces->cgroup = make_ref<kernel::CgroupNamespace>(kernel);
+  namespaces->ipc =
+      request.ipc_of.empty() ? make_ref<kernel::IpcNamespace>(kernel) : ATTEMPT(namespaces_of(request.ipc_of))->ipc;
+  if (request.uts_of.empty())
+    namespaces->uts = make_ref<kernel::UtsNamespace>(kernel, kernel::UtsNames{});
+  else
+    namespaces->uts = ATTEMPT(namespaces_of(request.uts_of))->uts;
+  auto pids = kernel::PidNamespace::create(kernel, {});
+  if (!pids) return refuse(fmt::format("cannot make a pid namespace: {}", errno_text(pids.error().code)));
+  namespaces->pids_for_children = std::move(*pids);
+  auto const& kept = *config;
+  std::unique_ptr<State> state(new State{.own_config = std::move(config), .config = kept});
+  state->kernel = &kernel;
+  state->namespaces = std::move(namespaces);
+  ATTEMPT(state->prepare(d));
   return std::unique_ptr<Guest>(new Guest(std::move(state)));
 }
 
@@ -182,7 +240,8 @@ Outcome<> Guest::State::add_files(kernel::ProcessSpec& spec, oci::Process const&
   spec.files = make_ref<kernel::FdTable>();
   size_t next = 0;
   if (process.terminal) {
-    terminal = ATTEMPT(Terminal::create(*kernel, std::move(fds[0]), process.user.uid, process.console_size));
+    terminal = ATTEMPT(
+        Terminal::create(*kernel, *namespaces->mounts, std::move(fds[0]), process.user.uid, process.console_size));
     spec.controlling_terminal = terminal->pty();
     for (; next < 3; ++next)
       if (auto installed = spec.files->install(terminal->slave(), false, descriptor_limit); !installed)
@@ -217,6 +276,7 @@ Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<h
 
 kernel::ProcessSpec Guest::State::process_spec(oci::Process const& process) {
   kernel::ProcessSpec spec = make_process_spec(process, root_fd.get());
+  spec.namespaces = namespaces;
   spec.seccomp = seccomp;
   if (config.spec.linux_config.linux32) spec.personality = PER_LINUX32;
   return spec;
@@ -303,8 +363,8 @@ Outcome<> Guest::signal(container::SignalRequest const& request) {
   ProcessLocked lock(*state_->kernel);
   std::vector<Ref<ThreadGroup>> targets;
   if (request.all)
-    targets = state_->kernel->root_pids().groups(lock);
-  else if (auto group = state_->kernel->root_pids().group(request.pid, lock))
+    targets = state_->pids().groups(lock);
+  else if (auto group = state_->pids().group(request.pid, lock))
     targets.push_back(std::move(group));
   if (targets.empty()) return refuse("there is no such process in the container");
   for (auto& group : targets) {
@@ -331,7 +391,7 @@ std::vector<container::ProcessInfo> Guest::processes() {
   ::clock_gettime(CLOCK_REALTIME, &now);
   kernel::Nanoseconds const monotonic = kernel::host_now(CLOCK_MONOTONIC);
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->kernel->root_pids().groups(lock)) {
+  for (auto& group : state_->pids().groups(lock)) {
     auto leader = group->leader(lock);
     if (!leader) continue;
     auto& own = group->implementation();
@@ -353,7 +413,7 @@ std::string Guest::task_table() {
   std::string text = fmt::format("{:>7} {:>7} {:<5} {:<8} {:<7} {:>16} {:>16} {}\n", "PID", "TID", "STATE", "IN",
                                  "WORK", "PENDING", "BLOCKED", "NAME");
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->kernel->root_pids().groups(lock))
+  for (auto& group : state_->pids().groups(lock))
     for (auto& task : group->tasks(lock)) {
       auto& own = task->implementation();
       bool const in_guest = kernel::TaskAccess::in_guest(*task).load(std::memory_order_relaxed);
@@ -398,6 +458,12 @@ Outcome<std::optional<int>> Guest::exit_status(int32_t pid) {
   if (auto done = state_->exited.find(pid); done != state_->exited.end()) return done->second;
   if (state_->running.contains(pid)) return std::optional<int>();
   return refuse("that process was not started from outside");
+}
+
+void Guest::kill() {
+  ProcessLocked lock(*state_->kernel);
+  for (auto& group : state_->pids().groups(lock))
+    if (!group->exited(lock)) kernel::run_loop::request_group_kill(*group, SIGKILL, lock);
 }
 
 void Guest::shut_down() {

@@ -22,7 +22,13 @@ class Guest {
   // `descriptors`.
   static Outcome<std::unique_ptr<Guest>> create(Config const& config, Descriptors& descriptors,
                                                 std::unique_ptr<platform::Platform> platform, kernel::HostFacts facts);
+  // One more container in the kernel of `first`, with mounts, processes and, but for what it shares with the others,
+  // IPC and host name of its own.
+  static Outcome<std::unique_ptr<Guest>> join(Guest& first, std::vector<Guest*> const& others,
+                                              container::JoinRequest request, Descriptors& descriptors);
   ~Guest();
+  std::string const& id() const;
+  Config const& config() const;
 
   // The links, addresses and routes of Word::Network. Before the first process.
   Outcome<> take_network(StartupMessage&);
@@ -48,6 +54,8 @@ class Guest {
   void clear_exit_event();
   // The wait(2) status of such a process once it has exited. Refused for a pid that was not started here.
   Outcome<std::optional<int>> exit_status(int32_t pid);
+  // SIGKILL to every process of the container.
+  void kill();
   // Ends what is left and passes the last output of terminals on. No guest runs when it returns.
   void shut_down();
 

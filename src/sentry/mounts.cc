@@ -42,8 +42,8 @@ using kernel::Path;
 
 class TreeBuilder {
  public:
-  TreeBuilder(Kernel& kernel, Config const& config, Descriptors& descriptors)
-      : kernel_(kernel), config_(config), descriptors_(descriptors) {}
+  TreeBuilder(Kernel& kernel, kernel::NamespaceSet const& namespaces, Config const& config, Descriptors& descriptors)
+      : kernel_(kernel), namespaces_(namespaces), config_(config), descriptors_(descriptors) {}
 
   Outcome<> build() {
     ATTEMPT(mount_root());
@@ -82,7 +82,7 @@ class TreeBuilder {
       return refuse(
           fmt::format("cannot use '{}' as the root: {}", config_.spec.root.path, errno_text(root.error().code)));
     auto mount =
-        kernel_.vfs().attach(kernel_.root_mounts(), *root, std::nullopt, config_.spec.root.readonly ? MS_RDONLY : 0);
+        kernel_.vfs().attach(*namespaces_.mounts, *root, std::nullopt, config_.spec.root.readonly ? MS_RDONLY : 0);
     if (!mount) return refuse(fmt::format("cannot mount the root: {}", errno_text(mount.error().code)));
     return {};
   }
@@ -115,16 +115,15 @@ class TreeBuilder {
       return refuse(
           fmt::format("mount at {}: file system type '{}' is not supported; remove the mount from config.json",
                       m.destination, type));
-    auto fs = known->create({kernel_, nullptr, *kernel_.root_namespaces()->pids_for_children,
-                             *kernel_.root_namespaces(), m.source, o.data});
+    auto fs = known->create({kernel_, nullptr, *namespaces_.pids_for_children, namespaces_, m.source, o.data});
     if (!fs) return failed(m, fs.error());
     return attach(m, *fs, true, o.flags);
   }
 
   Outcome<> attach(oci::Mount const& m, Ref<FileSystem> fs, bool directory, unsigned long flags) {
-    auto at = kernel_.vfs().make_mountpoint(kernel_.root_mounts(), m.destination, directory);
+    auto at = kernel_.vfs().make_mountpoint(*namespaces_.mounts, m.destination, directory);
     if (!at) return failed(m, at.error());
-    auto mount = kernel_.vfs().attach(kernel_.root_mounts(), std::move(fs), *at, flags);
+    auto mount = kernel_.vfs().attach(*namespaces_.mounts, std::move(fs), *at, flags);
     if (!mount) return failed(m, mount.error());
     return {};
   }
@@ -138,7 +137,7 @@ class TreeBuilder {
     if (slash == std::string::npos || slash + 1 == d.path.size())
       return refuse(fmt::format("linux.devices: '{}' is not an absolute path", d.path));
     auto directory =
-        kernel_.vfs().make_mountpoint(kernel_.root_mounts(), slash == 0 ? "/" : d.path.substr(0, slash), true);
+        kernel_.vfs().make_mountpoint(*namespaces_.mounts, slash == 0 ? "/" : d.path.substr(0, slash), true);
     if (!directory) return failed(directory.error());
     mode_t type = d.type == 'b' ? S_IFBLK : d.type == 'p' ? S_IFIFO : S_IFCHR;
     Inode& parent = *directory->dentry->inode();
@@ -151,7 +150,7 @@ class TreeBuilder {
   }
 
   Outcome<> make_devices() {
-    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), "/dev");
+    auto at = kernel_.vfs().resolve(*namespaces_.mounts, "/dev");
     auto made = at ? fs::dev::populate_dev(kernel_, *at) : Result<void>(std::unexpected(at.error()));
     if (!made) return refuse(fmt::format("cannot fill /dev: {}", errno_text(made.error().code)));
     for (auto& d : config_.spec.linux_config.devices) ATTEMPT(make_device(d));
@@ -160,11 +159,10 @@ class TreeBuilder {
 
   // What does not exist needs neither protection nor a mask.
   Outcome<> make_read_only(std::string const& path) {
-    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), path);
+    auto at = kernel_.vfs().resolve(*namespaces_.mounts, path);
     if (!at) return {};
     auto bound = kernel_.vfs().mount_bind(*at, *at, true);
-    auto top =
-        bound ? kernel_.vfs().resolve(kernel_.root_mounts(), path) : Result<Path>(std::unexpected(bound.error()));
+    auto top = bound ? kernel_.vfs().resolve(*namespaces_.mounts, path) : Result<Path>(std::unexpected(bound.error()));
     if (!top)
       return refuse(fmt::format("linux.readonlyPaths: cannot protect {}: {}", path, errno_text(top.error().code)));
     top->mount->set_flags(top->mount->flags() | MS_RDONLY);
@@ -173,10 +171,10 @@ class TreeBuilder {
 
   // An empty read-only directory over a directory, /dev/null over anything else.
   Outcome<> mask(std::string const& path) {
-    auto at = kernel_.vfs().resolve(kernel_.root_mounts(), path);
+    auto at = kernel_.vfs().resolve(*namespaces_.mounts, path);
     if (!at) return {};
     if (at->dentry->is_directory()) return mount_type({path, "tmpfs", "tmpfs", {"ro", "size=0", "mode=0555"}});
-    auto null = kernel_.vfs().resolve(kernel_.root_mounts(), "/dev/null");
+    auto null = kernel_.vfs().resolve(*namespaces_.mounts, "/dev/null");
     auto bound = null ? kernel_.vfs().mount_bind(*null, *at, false) : Result<void>(std::unexpected(null.error()));
     if (!bound)
       return refuse(fmt::format("linux.maskedPaths: cannot mask {}: {}", path, errno_text(bound.error().code)));
@@ -184,6 +182,7 @@ class TreeBuilder {
   }
 
   Kernel& kernel_;
+  kernel::NamespaceSet const& namespaces_;
   Config const& config_;
   Descriptors& descriptors_;
 };
@@ -208,8 +207,9 @@ void register_modules(Kernel& kernel, Settings const& settings, Descriptors& des
     inet::register_families(kernel);
 }
 
-Outcome<> build_file_tree(Kernel& kernel, Config const& config, Descriptors& descriptors) {
-  return TreeBuilder(kernel, config, descriptors).build();
+Outcome<> build_file_tree(Kernel& kernel, kernel::NamespaceSet const& namespaces, Config const& config,
+                          Descriptors& descriptors) {
+  return TreeBuilder(kernel, namespaces, config, descriptors).build();
 }
 
 }  // namespace cofferdam::sentry

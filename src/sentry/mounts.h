@@ -11,7 +11,7 @@ namespace cofferdam::sentry {
 void register_modules(kernel::Kernel&, Settings const&, Descriptors&);
 
 // The root, the mounts of the specification in its order, /dev with its standard devices, masked and read-only paths.
-// Takes the donated descriptors.
-Outcome<> build_file_tree(kernel::Kernel&, Config const&, Descriptors&);
+// In the empty mount namespace of the set. Takes the donated descriptors.
+Outcome<> build_file_tree(kernel::Kernel&, kernel::NamespaceSet const&, Config const&, Descriptors&);
 
 }  // namespace cofferdam::sentry

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/close_others.h"
 #include "host/own_text.h"
 #include "jail/jail.h"
 #include "jail/namespaces.h"
@@ -35,12 +36,7 @@ void close_others(Descriptors const& d) {
   std::vector<int> keep = {0, 1, 2, d.startup.get(), d.control.get(), d.keeper.get(), d.log.get(), d.broker.get()};
   for (auto& fd : d.standard) keep.push_back(fd.get());
   for (auto& fd : d.preserved) keep.push_back(fd.get());
-  std::erase(keep, -1);
-  std::ranges::sort(keep);
-  for (size_t n = 0; n + 1 < keep.size(); ++n)
-    if (keep[n + 1] > keep[n] + 1)
-      ::close_range(static_cast<unsigned>(keep[n] + 1), static_cast<unsigned>(keep[n + 1] - 1), 0);
-  ::close_range(static_cast<unsigned>(keep.back() + 1), ~0u, 0);
+  host::close_others(std::move(keep));
 }
 
 // The sentry's own 0, 1 and 2: nothing to read or write, and messages of a crash where people see them.

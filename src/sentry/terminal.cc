@@ -9,18 +9,19 @@
 
 namespace cofferdam::sentry {
 
-Outcome<std::unique_ptr<Terminal>> Terminal::create(kernel::Kernel& kernel, host::OwnedFd host_side, uint32_t uid,
+Outcome<std::unique_ptr<Terminal>> Terminal::create(kernel::Kernel& kernel, kernel::MountNamespace& mounts,
+                                                    host::OwnedFd host_side, uint32_t uid,
                                                     std::optional<oci::ConsoleSize> size) {
   auto failed = [](Error const& e) {
     return refuse(fmt::format("cannot make a terminal in the sandbox: {}; config.json must mount devpts at /dev/pts",
                               errno_text(e.code)));
   };
   constexpr gid_t tty_group = 5;
-  auto at = kernel.vfs().resolve(kernel.root_mounts(), "/dev/pts");
+  auto at = kernel.vfs().resolve(mounts, "/dev/pts");
   if (!at) return failed(at.error());
   auto pair = fs::devpts::make_terminal(at->mount->file_system(), uid, tty_group);
   if (!pair) return failed(pair.error());
-  auto path = kernel.vfs().resolve(kernel.root_mounts(), "/dev/pts/" + pair->name);
+  auto path = kernel.vfs().resolve(mounts, "/dev/pts/" + pair->name);
   if (!path) return failed(path.error());
   std::unique_ptr<Terminal> self(new Terminal);
   self->pty_ = pair->pty;

@@ -17,8 +17,8 @@ namespace cofferdam::sentry {
 class Terminal {
  public:
   // A new pseudoterminal in the devpts at /dev/pts, joined to the host's.
-  static Outcome<std::unique_ptr<Terminal>> create(kernel::Kernel&, host::OwnedFd host_side, uint32_t uid,
-                                                   std::optional<oci::ConsoleSize>);
+  static Outcome<std::unique_ptr<Terminal>> create(kernel::Kernel&, kernel::MountNamespace&, host::OwnedFd host_side,
+                                                   uint32_t uid, std::optional<oci::ConsoleSize>);
   Ref<kernel::Pty> const& pty() const { return pty_; }
   Ref<kernel::File> const& slave() const { return slave_; }  // open for reading and writing
   void forget_slave() { slave_ = nullptr; }                  // once the process has it: its last close must be seen

@@ -217,6 +217,10 @@ int main(int argc, char** argv, char** envp) {
     printf("uid %d gid %d pid %d host %s cwd %s\n", getuid(), getgid(), getpid(), host, cwd);
     return 0;
   }
+  if (!strcmp(what, "link")) {
+    char to[256] = {0};
+    return readlink(more, to, sizeof to - 1) < 0 ? 1 : puts(to) < 0;
+  }
   if (!strcmp(what, "cat")) {
     int fd = *more ? open(more, O_RDONLY) : 0;
     if (fd < 0) return perror(more), 1;

@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
   std::string_view const bytes(reinterpret_cast<char const*>(data), size);
   if (bytes.empty()) return 0;
   std::string_view const payload = bytes.substr(1);
-  switch (bytes[0] % 6) {
+  switch (bytes[0] % 7) {
     case 0:
       read_frames(payload);
       break;
@@ -59,6 +59,9 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const* data, size_t size) {
         std::string const again = container::encode_processes(*list);
         if (!container::decode_processes(again)) std::abort();
       }
+      break;
+    case 5:
+      decode<container::JoinRequest>(payload);
       break;
     default:
       (void)container::decode_number(payload);
