@@ -250,6 +250,7 @@ Outcome<> Sandbox::join(LaunchOptions& o) {
   ATTEMPT(donate(o, d));
   std::vector<gofer::MountRequest> const requests = mount_requests(o);
   sentry::Config config = ATTEMPT(make_config(o));
+  sentry::make_mount_points(o.spec, o.settings, requests);
   JoinRequest request{.id = o.id,
                       .config = ATTEMPT(oci::read_text_file(o.bundle + "/config.json")),
                       .root_path = o.spec.root.path,

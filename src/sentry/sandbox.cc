@@ -67,21 +67,6 @@ Outcome<> bind_to_command(Descriptors const& d) {
   return {};
 }
 
-// runc makes mount points in the root before it makes that read-only.
-void make_mount_points(Config const& config, std::vector<gofer::MountRequest> const& mounts) {
-  if (!config.spec.root.readonly || config.settings.overlay != Overlay::None) return;
-  std::vector<gofer::MountPoint> points;
-  size_t bind = 0;
-  for (auto& m : config.spec.mounts) {
-    struct stat st{};
-    bool directory = !is_bind(m) || ::stat(mounts[++bind].source.c_str(), &st) != 0 || S_ISDIR(st.st_mode);
-    // What lies below another mount is made in that one.
-    bool below = std::ranges::any_of(points, [&](auto& p) { return m.destination.starts_with(p.path + "/"); });
-    if (!below) points.push_back({m.destination, directory});
-  }
-  gofer::make_mount_points(config.spec.root.path, points);
-}
-
 Outcome<> enter_clocks(oci::Linux const& linux_config) {
   std::vector<jail::ClockOffset> offsets;
   offsets.reserve(linux_config.time_offsets.size());
@@ -98,7 +83,7 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
   auto message = ATTEMPT(hear(d.startup.get()));
   if (message.word != Word::Go) return refuse("unexpected word on the startup channel");
   ATTEMPT(bind_to_command(d));
-  make_mount_points(config, mounts);
+  make_mount_points(config.spec, config.settings, mounts);
   if (config.settings.network == Network::Host && config.new_network) ATTEMPT(start_loopback());
   if (config.settings.network == Network::Host) read_network_settings(d);
   kernel::HostFacts facts = kernel::open_host_facts();  // donating may take the host's /proc and /sys out of sight
@@ -134,6 +119,21 @@ Outcome<Jailed> build(Config const& config, Descriptors& d, std::vector<gofer::M
 }
 
 }  // namespace
+
+void make_mount_points(oci::Spec const& spec, Settings const& settings,
+                       std::vector<gofer::MountRequest> const& mounts) {
+  if (!spec.root.readonly || settings.overlay != Overlay::None) return;
+  std::vector<gofer::MountPoint> points;
+  size_t bind = 0;
+  for (auto& m : spec.mounts) {
+    struct stat st{};
+    bool directory = !is_bind(m) || ::stat(mounts[++bind].source.c_str(), &st) != 0 || S_ISDIR(st.st_mode);
+    // What lies below another mount is made in that one.
+    bool below = std::ranges::any_of(points, [&](auto& p) { return m.destination.starts_with(p.path + "/"); });
+    if (!below) points.push_back({m.destination, directory});
+  }
+  gofer::make_mount_points(spec.root.path, points);
+}
 
 void run_sandbox(Config const& config, Descriptors d, std::vector<gofer::MountRequest> const& mounts) {
   ::setsid();

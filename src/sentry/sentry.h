@@ -14,4 +14,7 @@ namespace cofferdam::sentry {
 [[noreturn]] void run_sandbox(Config const& config, Descriptors descriptors,
                               std::vector<gofer::MountRequest> const& mounts);
 
+// On the host, what is missing of the mount points of a root that the container will see read-only; as runc makes them.
+void make_mount_points(oci::Spec const&, Settings const&, std::vector<gofer::MountRequest> const& mounts);
+
 }  // namespace cofferdam::sentry
