@@ -10,7 +10,8 @@ namespace cofferdam::netstack {
 
 // Ready states, and changes of them.
 using Events = uint32_t;
-inline constexpr Events event_in = 1, event_out = 2, event_error = 4, event_hang_up = 8, event_read_hang_up = 16;
+inline constexpr Events event_in = 1, event_out = 2, event_error = 4, event_hang_up = 8, event_read_hang_up = 16,
+                        event_urgent = 32;
 
 // Who an endpoint belongs to, for tables of sockets.
 struct EndpointOwner {

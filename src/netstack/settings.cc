@@ -24,6 +24,11 @@ void set_sizes(Settings& s, std::span<uint64_t const> v) {
   (s.*Most) = std::max(v[1], v[2]);
 }
 
+// tcp_orphan_retries(): 0 is as 8.
+void set_orphan_retries(Settings& s, std::span<uint64_t const> v) {
+  s.tcp_orphan_retries = v[0] == 0 ? 8 : static_cast<unsigned>(v[0]);
+}
+
 using S = Settings;
 constexpr uint64_t most_seconds = INT32_MAX / 1000;
 
@@ -32,6 +37,9 @@ constexpr SettingFile files[] = {
     {"net/ipv4/ip_default_ttl", "64", 1, 255, set<&S::default_ttl>},
     {"net/ipv4/igmp_max_memberships", "20", 0, 1 << 16, set<&S::igmp_max_memberships>},
     {"net/ipv4/igmp_max_msf", "10", 0, 1 << 12, set<&S::igmp_max_sources>},
+    {"net/ipv4/tcp_base_mss", "1024", 48, 65535, set<&S::tcp_base_mss>},
+    {"net/ipv4/tcp_ecn", "2", 0, 2, set<&S::tcp_ecn>},
+    {"net/ipv4/tcp_ecn_fallback", "1", 0, 1, set<&S::tcp_ecn_fallback>},
     {"net/ipv4/tcp_fin_timeout", "60", 0, most_seconds, set_seconds<&S::tcp_fin_timeout>},
     {"net/ipv4/tcp_invalid_ratelimit", "500", 0, most_seconds, set_milliseconds<&S::tcp_invalid_interval>},
     {"net/ipv4/tcp_keepalive_intvl", "75", 1, 32767, set_seconds<&S::tcp_keepalive_interval>},
@@ -40,16 +48,20 @@ constexpr SettingFile files[] = {
     {"net/ipv4/tcp_max_orphans", "16384", 0, 1 << 18, set<&S::tcp_max_orphans>},
     {"net/ipv4/tcp_max_syn_backlog", "1024", 0, 1 << 18, set<&S::tcp_max_syn_backlog>},
     {"net/ipv4/tcp_max_tw_buckets", "32768", 0, 1 << 18, set<&S::tcp_max_time_wait>},
-    {"net/ipv4/tcp_orphan_retries", "0", 0, 255, set<&S::tcp_orphan_retries>},
+    {"net/ipv4/tcp_mtu_probing", "0", 0, 1, set<&S::tcp_mtu_probing>},
+    {"net/ipv4/tcp_orphan_retries", "0", 0, 255, set_orphan_retries},
+    {"net/ipv4/tcp_retries1", "3", 0, 255, set<&S::tcp_retries1>},
     {"net/ipv4/tcp_retries2", "15", 0, 255, set<&S::tcp_retries2>},
     {"net/ipv4/tcp_rmem", "4096\t131072\t6291456", 1, INT32_MAX, set_sizes<&S::tcp_receive_min, &S::tcp_receive_default, &S::tcp_receive_max>},
     {"net/ipv4/tcp_rfc1337", "0", 0, 1, set<&S::tcp_rfc1337>},
     {"net/ipv4/tcp_sack", "1", 0, 1, set<&S::tcp_sack>},
+    {"net/ipv4/tcp_stdurg", "0", 0, 1, set<&S::tcp_standard_urgent>},
     {"net/ipv4/tcp_syn_linear_timeouts", "4", 0, 127, set<&S::tcp_syn_linear_timeouts>},
     {"net/ipv4/tcp_syn_retries", "6", 1, 127, set<&S::tcp_syn_retries>},
     {"net/ipv4/tcp_synack_retries", "5", 0, 255, set<&S::tcp_synack_retries>},
     {"net/ipv4/tcp_syncookies", "1", 0, 2, set<&S::tcp_syncookies>},
     {"net/ipv4/tcp_timestamps", "1", 0, 2, set<&S::tcp_timestamps>},
+    {"net/ipv4/tcp_tw_reuse", "2", 0, 2, set<&S::tcp_time_wait_reuse>},
     {"net/ipv4/tcp_window_scaling", "1", 0, 1, set<&S::tcp_window_scaling>},
     {"net/ipv4/tcp_wmem", "4096\t16384\t4194304", 1, INT32_MAX, set_sizes<&S::tcp_send_min, &S::tcp_send_default, &S::tcp_send_max>},
 };

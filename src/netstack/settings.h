@@ -21,7 +21,10 @@ struct Settings {  // sizes in bytes
   std::atomic<size_t> tcp_receive_min{4096}, tcp_receive_default{131072}, tcp_receive_max{6 << 20};
   std::atomic<bool> tcp_timestamps{true}, tcp_sack{true}, tcp_window_scaling{true}, tcp_syncookies{true};
   std::atomic<bool> tcp_cubic{true};
-  std::atomic<bool> tcp_rfc1337{false};
+  std::atomic<bool> tcp_rfc1337{false}, tcp_ecn_fallback{true}, tcp_mtu_probing{false}, tcp_standard_urgent{false};
+  std::atomic<EcnMode> tcp_ecn{EcnMode::WhenAsked};
+  std::atomic<ReuseMode> tcp_time_wait_reuse{ReuseMode::Loopback};
+  std::atomic<unsigned> tcp_retries1{3}, tcp_base_mss{1024};
   std::atomic<unsigned> tcp_syn_retries{6}, tcp_syn_linear_timeouts{4}, tcp_synack_retries{5}, tcp_retries2{15},
       tcp_orphan_retries{8};
   std::atomic<Time> tcp_fin_timeout{60 * second}, tcp_keepalive_time{7200 * second},

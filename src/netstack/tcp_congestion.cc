@@ -52,20 +52,20 @@ void Congestion::cubic_ack(size_t n, Time now, Time smoothed_rtt) {
   window_ = std::max(window_, static_cast<size_t>(next * mss_));
 }
 
-void Congestion::on_loss(size_t flight, Time) {
+void Congestion::on_loss(Time) {
   acked_ = 0;
   if (!cubic_) {
-    threshold_ = std::max<size_t>(flight / 2, size_t{2} * mss_);
+    threshold_ = std::max<size_t>(window_ / 2, size_t{2} * mss_);
     return;
   }
-  double segments = static_cast<double>(std::min(window_, std::max(flight, size_t{2} * mss_))) / mss_;
+  double segments = static_cast<double>(window_) / mss_;
   w_max_ = segments < w_max_ ? segments * (1 + cubic_beta) / 2 : segments;  // fast convergence (4.7)
   threshold_ = std::max<size_t>(static_cast<size_t>(segments * cubic_beta * mss_), size_t{2} * mss_);
   epoch_ = 0;
 }
 
-void Congestion::on_timeout(size_t flight, Time now) {
-  on_loss(flight, now);
+void Congestion::on_timeout(Time now) {
+  on_loss(now);
   window_ = mss_;
   state = CongestionState::Loss;
 }

@@ -26,9 +26,10 @@ class Congestion {
   bool in_slow_start() const { return window_ < threshold_; }
   // n bytes were acknowledged while nothing is being repaired, and the window was in use.
   void on_ack(size_t n, Time now, Time smoothed_rtt);
-  // A loss was found; flight: what was on its way. Sets the threshold, not the window.
-  void on_loss(size_t flight, Time now);
-  void on_timeout(size_t flight, Time now);
+  // A loss was found. Sets the threshold, not the window. The window is what counts (as in Linux), not what was on its
+  // way: it grows only while it is used.
+  void on_loss(Time now);
+  void on_timeout(Time now);
   void after_idle(Time idle, Time rto);  // RFC 2861's halving, RFC 5681 4.1
 
   CongestionState state = CongestionState::Open;

@@ -195,13 +195,14 @@ Result<void> TcpEndpoint::connect_locked(Peer remote, BindRequest& defaults) {
   auto path = TRY(stack_.find_path(remote.address, wanted, interface));
   FourTuple tuple{{path.source, 0, 0}, remote};
   std::optional<SeqNum> behind;
+  bool const chosen = bound_by_user_;
   auto try_port = [&](Ref<PortBinding> const& b) {
     tuple.local.port = b->port();
     if (stack_.tcp().insert(tuple, Ref<TcpReceiver>(this))) return true;
     auto there = stack_.tcp().find(tuple);
     auto* old = dynamic_cast<TcpTimeWait*>(there.get());
     if (!old) return false;
-    behind = old->reusable(stack_.now());
+    behind = old->reusable(stack_.now(), chosen);
     return behind && stack_.tcp().replace(tuple, *old, Ref<TcpReceiver>(this));
   };
   if (binding_) {
@@ -229,7 +230,10 @@ void TcpEndpoint::begin_connection(Path const& path, SeqNum iss) {
   rcv_buffer_.clear();
   snd_buffer_.clear();
   board_.clear();
-  iss_ = snd_una_ = snd_nxt_ = small_sent_ = recover_ = forward_ack_ = dsack_round_ = iss;
+  iss_ = snd_una_ = snd_nxt_ = small_sent_ = recover_ = forward_ack_ = dsack_round_ = snd_urgent_ = iss;
+  urgent_ = Urgent::None;
+  ecn_ = ecn_seen_ = tell_congestion_ = tell_reduced_ = deferred_ = false;
+  black_hole_mss_ = 0;
   ts_offset_ = static_cast<uint32_t>(hash_of(stack_.secret(), tuple_, 2));
   flow_ =
       static_cast<uint8_t>(tuple_.local.port ^ tuple_.remote.port ^ tuple_.local.port >> 8 ^ tuple_.remote.port >> 8);
@@ -314,11 +318,40 @@ Result<void> TcpEndpoint::send_copy(Bytes data, bool more) {
   return {};
 }
 
+Result<void> TcpEndpoint::send_urgent(Bytes data) {
+  Stack::Visit visit(stack_);
+  Locked lock(*this);
+  if (shut_write_ || !may_send_data()) return fail(Errno::Pipe);
+  snd_buffer_.append_copy(data);
+  snd_urgent_ = snd_una_ + snd_buffer_.size();
+  more_coming_ = false;
+  output();
+  rearm();
+  return {};
+}
+
 // --- receiving ---
 
+SeqNum TcpEndpoint::read_position() const {
+  return rcv_nxt_ - static_cast<uint32_t>(rcv_buffer_.size()) - (fin_received_ ? 1 : 0);
+}
+
+bool TcpEndpoint::hides_urgent() const {
+  return urgent_ != Urgent::None && !options_.urgent_inline && urgent_at_ == read_position() && !rcv_buffer_.empty();
+}
+
+bool TcpEndpoint::at_mark() const {
+  MutexLock lock(mutex_);
+  return urgent_ != Urgent::None && urgent_at_ == read_position();
+}
+
+// Reads go as far as the urgent byte, and then on behind it.
 Result<Chain> TcpEndpoint::peek(size_t offset, size_t length, bool keep_error) {
   MutexLock lock(mutex_);
+  if (hides_urgent()) ++offset;
   if (offset < rcv_buffer_.size()) {
+    SeqNum const from = read_position() + offset;
+    if (urgent_ != Urgent::None && urgent_at_ > from) length = std::min<size_t>(length, distance(from, urgent_at_));
     Chain part;
     rcv_buffer_.for_range(offset, length, [&](View v) { part.append(std::move(v)); });
     return part;
@@ -328,6 +361,17 @@ Result<Chain> TcpEndpoint::peek(size_t offset, size_t length, bool keep_error) {
   if (state_ == TcpState::Listen) return fail(Errno::NotConn);
   if (shut_read_) return Chain();
   if (state_ == TcpState::Closed) return fail(Errno::NotConn);
+  return fail(Errno::Again);
+}
+
+Result<std::optional<std::byte>> TcpEndpoint::take_urgent(bool peek) {
+  MutexLock lock(mutex_);
+  if (options_.urgent_inline || urgent_ == Urgent::None || urgent_ == Urgent::Taken) return fail(Errno::Inval);
+  if (urgent_ == Urgent::Here) {
+    if (!peek) urgent_ = Urgent::Taken;
+    return urgent_byte_;
+  }
+  if (state_ == TcpState::Closed || shut_read_ || fin_received_) return std::nullopt;
   return fail(Errno::Again);
 }
 
@@ -349,7 +393,9 @@ void TcpEndpoint::measure_reading(size_t n) {
 void TcpEndpoint::consume(size_t n) {
   Stack::Visit visit(stack_);
   Locked lock(*this);
+  if (n != 0 && hides_urgent()) rcv_buffer_.trim_front(1);
   rcv_buffer_.trim_front(n);
+  if (urgent_ != Urgent::None && read_position() > urgent_at_) urgent_ = Urgent::None;
   measure_reading(n);
   if (!synchronized() || fin_received_) return;
   // A window update, when the window has grown by enough to be worth it (RFC 9293 3.8.6.2.2).

@@ -31,10 +31,10 @@ enum class TcpState : uint8_t {  // numbered as Linux does for TCP_INFO and /pro
 };
 
 struct TcpOptionsSet {  // what setsockopt(2) can change; read under the endpoint's lock
-  bool no_delay = false, cork = false, keepalive = false, quick_ack = true, cubic = true;
+  bool no_delay = false, cork = false, keepalive = false, quick_ack = true, cubic = true, urgent_inline = false;
   Time keepalive_idle = 7200 * second, keepalive_interval = 75 * second, user_timeout = 0;
   unsigned keepalive_probes = 9, syn_retries = 6;
-  Time defer_accept = 0;
+  unsigned defer_accept = 0;     // repetitions of a SYN,ACK that a listener waits for data; see defer_from_seconds
   Time fin_wait2 = 60 * second;  // TCP_LINGER2; negative: none
   uint16_t max_segment = 0;      // TCP_MAXSEG; 0: what the path allows
   uint32_t window_clamp = 0, not_sent_low_water = UINT32_MAX;
@@ -46,7 +46,7 @@ struct TcpInfo {
   TcpState state = TcpState::Closed;
   CongestionState congestion = CongestionState::Open;
   uint8_t retransmits = 0, probes = 0, backoff = 0;
-  bool timestamps = false, sack = false, window_scale = false;
+  bool timestamps = false, sack = false, window_scale = false, ecn = false, ecn_seen = false;
   uint8_t send_scale = 0, receive_scale = 0;
   Time rto = 0, ack_timeout = 0, smoothed_rtt = 0, rtt_variation = 0, min_rtt = 0, receive_rtt = 0;
   uint32_t send_mss = 0, receive_mss = 0, advertised_mss = 0, path_mtu = 0;
@@ -57,7 +57,11 @@ struct TcpInfo {
   Time last_data_sent = 0, last_data_received = 0, last_ack_received = 0;
 };
 
-inline constexpr Time maximum_rto = 120 * second;
+// TCP_DEFER_ACCEPT counts seconds, the protocol repetitions.
+unsigned defer_from_seconds(unsigned seconds);
+unsigned defer_to_seconds(unsigned repetitions);
+
+inline constexpr Time minimum_rto = 200 * millisecond, maximum_rto = 120 * second;
 inline constexpr unsigned quick_acks_at_start = 16;  // segments acknowledged at once, for the sender's window to grow
 
 class TcpEndpoint final : public TcpReceiver {
@@ -79,10 +83,16 @@ class TcpEndpoint final : public TcpReceiver {
   // Takes all of it. more: more will come at once (MSG_MORE).
   Result<void> send(Chain, bool more);
   Result<void> send_copy(Bytes, bool more);
+  // The same, and its last byte is urgent (MSG_OOB).
+  Result<void> send_urgent(Bytes);
   // Views of up to `length` bytes from `offset` on, which stay until consumed. Empty at end of stream; EAGAIN,
   // ENOTCONN; the pending error, which stays pending where `keep_error`.
   Result<Chain> peek(size_t offset, size_t length, bool keep_error = false);
   void consume(size_t n);
+  // The urgent byte, which is not in the stream unless options().urgent_inline. EINVAL: there is none, or it was read;
+  // EAGAIN: told of, but not yet here; nothing at the end of the stream.
+  Result<std::optional<std::byte>> take_urgent(bool peek);
+  bool at_mark() const;  // is the next byte the urgent one, or was it before what is next? (sockatmark(3))
   Result<void> shutdown(bool read, bool write);  // ENOTCONN
   // The user is gone. linger_zero: reset rather than finish.
   void close(bool linger_zero);
@@ -157,6 +167,10 @@ class TcpEndpoint final : public TcpReceiver {
   void after_fin_acked() REQUIRES(mutex_);
   void process_data(TcpSegment&) REQUIRES(mutex_);
   void accept_in_order(Packet&, size_t skip) REQUIRES(mutex_);
+  void look_for_urgent(TcpSegment const&) REQUIRES(mutex_);
+  SeqNum read_position() const REQUIRES(mutex_);  // number of the byte that the user reads next
+  bool hides_urgent() const REQUIRES(mutex_);     // the next byte is not for the stream's readers
+  void note_congestion_mark(TcpSegment const&) REQUIRES(mutex_);
   void queue_out_of_order(TcpSegment&) REQUIRES(mutex_);
   void report_overlap(size_t i, SeqNum start, SeqNum end) REQUIRES(mutex_);
   void refuse_data(TcpSegment const&) REQUIRES(mutex_);
@@ -166,7 +180,7 @@ class TcpEndpoint final : public TcpReceiver {
   void refuse_with_ack(TcpSegment const&) REQUIRES(mutex_);
   void sample_rtt(Time rtt) REQUIRES(mutex_);
   void become_established() REQUIRES(mutex_);
-  void take_peer_options(TcpOptions const&, bool is_syn_ack) REQUIRES(mutex_);
+  void take_peer_options(TcpOptions const&) REQUIRES(mutex_);
   bool hand_to_listener() REQUIRES(mutex_);
   // tcp_output.cc
   void output() REQUIRES(mutex_);
@@ -190,12 +204,16 @@ class TcpEndpoint final : public TcpReceiver {
   // tcp_recovery.cc
   void detect_losses(Time now) REQUIRES(mutex_);
   void enter_recovery() REQUIRES(mutex_);
+  void reduce_once() REQUIRES(mutex_);
+  void begin_reduction() REQUIRES(mutex_);
+  void suspect_black_hole() REQUIRES(mutex_);
   void adjust_recovery(size_t delivered, size_t newly_lost, bool advanced) REQUIRES(mutex_);
   void leave_recovery() REQUIRES(mutex_);
   void rack_update(SentSegment const&, Time now, TcpSegment const&) REQUIRES(mutex_);
   void arm_rto() REQUIRES(mutex_);
   void arm_probe_or_rto() REQUIRES(mutex_);
   Time current_rto() const REQUIRES(mutex_);
+  unsigned handshake_limit() const REQUIRES(mutex_);
   void on_rto(Time now) REQUIRES(mutex_);
   void on_loss_probe(Time now) REQUIRES(mutex_);
   // tcp_timers.cc
@@ -203,6 +221,7 @@ class TcpEndpoint final : public TcpReceiver {
   void on_persist(Time now) REQUIRES(mutex_);
   void on_keepalive(Time now) REQUIRES(mutex_);
   bool gave_up(Time now, unsigned retries) REQUIRES(mutex_);
+  bool silent_for(Time now, unsigned repetitions) const REQUIRES(mutex_);
   void arm_persist() REQUIRES(mutex_);
   Time until_user_timeout(Time at) const REQUIRES(mutex_);
   // tcp_listener.cc
@@ -266,6 +285,17 @@ class TcpEndpoint final : public TcpReceiver {
   size_t read_since_ GUARDED_BY(mutex_) = 0, rcv_space_ GUARDED_BY(mutex_) = 0;
   Time read_mark_ GUARDED_BY(mutex_) = 0, rcv_rtt_ GUARDED_BY(mutex_) = 0;
 
+  // Urgent data (RFC 9293 3.8.5, RFC 6093).
+  SeqNum snd_urgent_ GUARDED_BY(mutex_);  // behind the last urgent byte that was sent; snd_una_ passes it
+  enum class Urgent : uint8_t { None, Announced, Here, Taken } urgent_ GUARDED_BY(mutex_) = Urgent::None;
+  SeqNum urgent_at_ GUARDED_BY(mutex_);
+  std::byte urgent_byte_ GUARDED_BY(mutex_){};
+
+  // Explicit congestion notification (RFC 3168).
+  bool ecn_ GUARDED_BY(mutex_) = false, ecn_seen_ GUARDED_BY(mutex_) = false;
+  bool tell_congestion_ GUARDED_BY(mutex_) = false;  // ECE on all that is sent, until the peer's CWR
+  bool tell_reduced_ GUARDED_BY(mutex_) = false;     // CWR on the next new data
+
   // Options in force.
   bool sack_ok_ GUARDED_BY(mutex_) = false, timestamps_ GUARDED_BY(mutex_) = false, scaling_ GUARDED_BY(mutex_) = false;
   uint32_t ts_offset_ GUARDED_BY(mutex_) = 0, ts_recent_ GUARDED_BY(mutex_) = 0;
@@ -298,6 +328,7 @@ class TcpEndpoint final : public TcpReceiver {
                keepalive_at_ GUARDED_BY(mutex_) = never;
   Time cork_at_ GUARDED_BY(mutex_) = never, fin_wait_at_ GUARDED_BY(mutex_) = never;
   Time stalled_since_ GUARDED_BY(mutex_) = 0;  // since when nothing that we sent was acknowledged; 0: all was
+  Time repeated_since_ GUARDED_BY(mutex_) = 0;  // when something was sent again for the first time
   Time last_received_ GUARDED_BY(mutex_) = 0, last_sent_data_ GUARDED_BY(mutex_) = 0,
                       last_data_received_ GUARDED_BY(mutex_) = 0;
   unsigned probes_ GUARDED_BY(mutex_) = 0;  // unanswered: zero-window or keepalive
@@ -311,6 +342,9 @@ class TcpEndpoint final : public TcpReceiver {
   };
   std::unique_ptr<Listener> listener_ GUARDED_BY(mutex_);
   Ref<TcpEndpoint> parent_ GUARDED_BY(mutex_);  // until it is in the parent's queue
+
+  bool deferred_ GUARDED_BY(mutex_) = false;        // the handshake is complete, but its listener waits for data
+  uint32_t black_hole_mss_ GUARDED_BY(mutex_) = 0;  // what larger segments than this seem to vanish in; 0: nothing
 
   size_t charged_ GUARDED_BY(mutex_) = 0;
   struct Totals {
@@ -357,7 +391,7 @@ class TcpTimeWait final : public TcpReceiver {
   FourTuple const& tuple() const { return tuple_; }
   PortBinding const& binding() const { return *binding_; }
   // May a new connection take its place (RFC 6191)? The sequence number that it should begin behind.
-  std::optional<SeqNum> reusable(Time now) const;
+  std::optional<SeqNum> reusable(Time now, bool port_was_chosen) const;
 
  private:
   void answer(Time now, TcpSegment const&) REQUIRES(mutex_);

@@ -13,7 +13,9 @@ Events TcpEndpoint::ready_locked() const {
   if (state_ == TcpState::Closed || (no_more && shut_write_)) e |= event_hang_up;
   if (no_more) e |= event_in | event_read_hang_up;
   if (state_ == TcpState::SynSent || state_ == TcpState::SynReceived) return e;
-  if (!rcv_buffer_.empty() && rcv_buffer_.size() >= std::min<size_t>(receive_low_water, rcv_limit_ / 2)) e |= event_in;
+  size_t const readable = rcv_buffer_.size() - (hides_urgent() ? 1 : 0);
+  if (readable != 0 && readable >= std::min<size_t>(receive_low_water, rcv_limit_ / 2)) e |= event_in;
+  if (urgent_ == Urgent::Here) e |= event_urgent;
   size_t queued = snd_buffer_.size(), unsent = queued - std::min<size_t>(queued, board_.outstanding());
   bool room = snd_limit_ > queued && snd_limit_ - queued >= queued / 2 && unsent < options_.not_sent_low_water;
   if (shut_write_ || room) e |= event_out;
@@ -55,7 +57,11 @@ Ref<PortBinding> TcpEndpoint::binding() const {
 }
 size_t TcpEndpoint::readable_bytes() const {
   MutexLock lock(mutex_);
-  return rcv_buffer_.size();
+  size_t const all = rcv_buffer_.size();
+  if (options_.urgent_inline || urgent_ == Urgent::None) return all;
+  if (hides_urgent()) return all - 1;
+  SeqNum const next = read_position();  // up to the mark, as SIOCINQ tells it
+  return urgent_at_ > next && urgent_at_ < next + all ? distance(next, urgent_at_) : all;
 }
 size_t TcpEndpoint::unacked_bytes() const {
   MutexLock lock(mutex_);
@@ -111,6 +117,8 @@ TcpInfo TcpEndpoint::info() const {
   i.timestamps = timestamps_;
   i.sack = sack_ok_;
   i.window_scale = scaling_;
+  i.ecn = ecn_;
+  i.ecn_seen = ecn_seen_;
   i.send_scale = snd_scale_;
   i.receive_scale = rcv_scale_;
   i.rto = rto_;

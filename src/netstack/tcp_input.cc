@@ -8,7 +8,6 @@ namespace cofferdam::netstack {
 namespace {
 
 constexpr Time timestamp_lifetime = 24 * 24 * 3600 * second;  // RFC 7323 5.5
-constexpr Time minimum_rto = 200 * millisecond;
 constexpr Time min_rtt_window = 300 * second;
 
 }  // namespace
@@ -26,7 +25,7 @@ bool TcpEndpoint::receive(TcpSegment& s) {
   return true;
 }
 
-void TcpEndpoint::take_peer_options(TcpOptions const& o, bool) {
+void TcpEndpoint::take_peer_options(TcpOptions const& o) {
   timestamps_ &= o.has_timestamps;
   sack_ok_ &= o.sack_permitted;
   scaling_ &= o.window_scale.has_value();
@@ -69,7 +68,8 @@ void TcpEndpoint::segment_syn_sent(TcpSegment& s) {
   if (!h.has(TcpHeader::syn)) return;
   irs_ = h.sequence;
   rcv_nxt_ = rcv_edge_ = last_ack_sent_ = irs_ + 1;
-  take_peer_options(h.options, acceptable_ack);
+  take_peer_options(h.options);
+  ecn_ = ecn_ && h.has(TcpHeader::ece) && !h.has(TcpHeader::cwr) && acceptable_ack;
   snd_wnd_ = h.window;  // never scaled in a SYN
   note_largest_window();
   snd_wl1_ = h.sequence;
@@ -196,6 +196,7 @@ bool TcpEndpoint::segment_synchronized(TcpSegment& s) {
   }
   if (!h.has(TcpHeader::ack_flag)) return true;
   if (!process_ack(s) || state_ == TcpState::Closed) return true;
+  look_for_urgent(s);
   if (s.length != 0 || h.has(TcpHeader::fin)) process_data(s);
   if (state_ != TcpState::Closed) output();
   return true;
@@ -222,6 +223,10 @@ bool TcpEndpoint::process_ack(TcpSegment const& s) {
 }
 
 void TcpEndpoint::process_ack_of_syn_received(TcpSegment const& s) {
+  if (parent_ && s.length == 0 && !s.header.has(TcpHeader::fin) && retransmits_ < options_.defer_accept) {
+    deferred_ = true;  // not before there are data (TCP_DEFER_ACCEPT)
+    return;
+  }
   if (parent_ && !hand_to_listener()) return;
   board_.acknowledge(s.header.acknowledgment, [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
     if (!sent.retransmitted) sample_rtt(stack_.now() - sent.sent);
@@ -328,6 +333,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     duplicate_acks_ = 0;
   else if (outstanding && s.length == 0 && !h.has(TcpHeader::fin) && old_window == snd_wnd_ && !sack_ok_)
     ++duplicate_acks_;
+  if (ecn_ && h.has(TcpHeader::ece) && !h.has(TcpHeader::syn)) reduce_once();
   if (outstanding) {
     detect_losses(now);
     size_t lost = board_.lost_bytes() > lost_before ? board_.lost_bytes() - lost_before : 0;
@@ -335,7 +341,9 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     adjust_recovery(delivered, lost, advanced);
     bool limited =
         congestion_.in_slow_start() ? in_flight * 2 >= congestion_.window() : in_flight + mss_ >= congestion_.window();
-    if (advanced && limited && congestion_.state != CongestionState::Recovery) {
+    bool const reducing =
+        congestion_.state == CongestionState::Recovery || congestion_.state == CongestionState::Reduced;
+    if (advanced && limited && !reducing) {
       congestion_.on_ack(delivered, now, srtt_);
       grow_send_buffer();
     }

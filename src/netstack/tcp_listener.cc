@@ -109,6 +109,26 @@ void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
     send_reset(*this, s);
 }
 
+// secs_to_retrans and retrans_to_secs of Linux: how often a SYN,ACK is repeated in so many seconds.
+unsigned defer_from_seconds(unsigned seconds) {
+  constexpr unsigned most = 255, longest = 120;
+  if (seconds == 0) return 0;
+  unsigned count = 1;
+  for (unsigned timeout = 1, period = 1; seconds > period && count < most; ++count) {
+    timeout = std::min(timeout * 2, longest);
+    period += timeout;
+  }
+  return count;
+}
+
+unsigned defer_to_seconds(unsigned repetitions) {
+  constexpr unsigned longest = 120;
+  unsigned period = 0;
+  for (unsigned timeout = 1; repetitions != 0; --repetitions, timeout = std::min(timeout * 2, longest))
+    period += timeout;
+  return period;
+}
+
 // What a connection takes over from its listener.
 struct TcpEndpoint::Pattern {
   bool v4 = true;
@@ -199,7 +219,9 @@ Ref<TcpEndpoint> TcpEndpoint::make_child(TcpSegment const& s, Pattern const& pat
   child->in_demux_ = true;
   ++stack_.statistics().tcp_passive_opens;
   if (half_open) {
-    child->take_peer_options(s.header.options, false);
+    child->take_peer_options(s.header.options);
+    bool const asks = s.header.has(TcpHeader::ece) && s.header.has(TcpHeader::cwr) && (s.tos & 3) == 0;
+    child->ecn_ = asks && stack_.settings().tcp_ecn != EcnMode::Never;
     child->send_syn(true);
     child->rearm();
   }
@@ -234,7 +256,7 @@ void TcpEndpoint::listener_ack(TcpSegment& s) {
     Locked lock(*child);
     TcpOptions none;
     none.mss = mss;
-    child->take_peer_options(none, false);
+    child->take_peer_options(none);
     child->snd_nxt_ = iss + 1;
     child->board_.push(iss, child->snd_nxt_, stack_.now());
     child->rcv_edge_ = child->rcv_nxt_ + std::min<uint32_t>(child->receive_window(), 65535);
@@ -308,10 +330,14 @@ void TcpTimeWait::on_timer(Time now) {
   stack_.tcp().remove(tuple_, *this);
 }
 
-// RFC 6191: timestamps tell old from new; without them only this host's own traffic is safe.
-std::optional<SeqNum> TcpTimeWait::reusable(Time now) const {
+// RFC 6191: timestamps tell old from new. Whoever has bound the port has chosen; others may take it after a second, and
+// as tcp_tw_reuse says.
+std::optional<SeqNum> TcpTimeWait::reusable(Time now, bool port_was_chosen) const {
+  auto const mode = stack_.settings().tcp_time_wait_reuse.load();
+  bool const local = tuple_.local.address.is_loopback() || tuple_.remote.address.is_loopback();
+  bool const allowed = mode == ReuseMode::Always || (mode == ReuseMode::Loopback && local);
   MutexLock lock(mutex_);
-  if (!timestamps_ || now - ts_recent_at_ < second) return std::nullopt;
+  if (!timestamps_ || (!port_was_chosen && (!allowed || now - ts_recent_at_ < second))) return std::nullopt;
   return snd_nxt_;
 }
 

@@ -7,6 +7,7 @@ namespace cofferdam::netstack {
 namespace {
 
 constexpr Time delayed_ack = 40 * millisecond, cork_limit = 200 * millisecond;
+constexpr uint8_t ecn_mask = 3, ecn_capable = 2;  // in the type of service: ECT(0)
 constexpr size_t bulk = 1024;  // segments of this size are worth an acknowledgment at once where it costs no wire
 
 }  // namespace
@@ -22,6 +23,7 @@ void TcpEndpoint::update_mss() {
   uint32_t whole = std::min({link, peer_mss_, uint32_t{65535} - headers + (headers == 60 ? 20 : 0)});
   if (options_.max_segment != 0) whole = std::min<uint32_t>(whole, options_.max_segment);
   // To a peer with a small window, so that more than one is on its way (Linux's tcp_bound_to_half_wnd).
+  if (black_hole_mss_ != 0) whole = std::min(whole, black_hole_mss_);
   uint32_t const half = max_snd_wnd_ > 536 ? max_snd_wnd_ / 2 : max_snd_wnd_;
   if (half != 0 && !path_.local) whole = std::min<uint32_t>(whole, half + static_cast<uint32_t>(option_size()));
   whole = std::max<uint32_t>(whole, 88);
@@ -101,6 +103,18 @@ void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
     h.options.timestamp = timestamp();
     h.options.echo = h.has(TcpHeader::ack_flag) ? ts_recent_ : 0;
   }
+  ++stack_.statistics().tcp_segments_sent;
+  ++totals_.segments_out;
+  SendOptions o;
+  o.ttl = options_.ttl;
+  o.tos = options_.tos & ~ecn_mask;
+  if (ecn_ && !syn) {
+    // What is sent for the first time may be marked; nothing else is (RFC 3168 6.1.4, 6.1.5).
+    bool const fresh = p->payload_size() != 0 && h.sequence >= snd_nxt_;
+    if (fresh) o.tos |= ecn_capable;
+    if (fresh && std::exchange(tell_reduced_, false)) h.flags |= TcpHeader::cwr;
+    if (tell_congestion_) h.flags |= TcpHeader::ece;
+  }
   auto b = p->push(TcpHeader::minimum + h.options.length());
   h.write(b);
   bool offload = path_.local || path_.out->facts().checksum_offload;
@@ -110,11 +124,6 @@ void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
     sum.add_rest(*p);
     store16(b, 16, sum.value());
   }
-  ++stack_.statistics().tcp_segments_sent;
-  ++totals_.segments_out;
-  SendOptions o;
-  o.ttl = options_.ttl;
-  o.tos = options_.tos;
   o.path_mtu = PathMtuMode::Do;
   o.flow = flow_;
   auto sent = stack_.send(path_, tuple_.local.address, tuple_.remote.address, protocol_tcp, o, std::move(p));
@@ -137,6 +146,14 @@ void TcpEndpoint::send_syn(bool with_ack) {
   h.window = static_cast<uint16_t>(std::min<uint32_t>(receive_window(), 65535));
   h.options.mss = static_cast<uint16_t>(advertised_mss_);
   h.options.sack_permitted = sack_ok_;
+  if (!with_ack) {
+    // Who drops a SYN that asks may let one through that does not (RFC 3168 6.1.1.1).
+    auto const& settings = stack_.settings();
+    ecn_ = settings.tcp_ecn == EcnMode::Always && (retransmits_ == 0 || !settings.tcp_ecn_fallback);
+    if (ecn_) h.flags |= TcpHeader::ece | TcpHeader::cwr;
+  } else if (ecn_) {
+    h.flags |= TcpHeader::ece;
+  }
   if (scaling_) h.options.window_scale = rcv_scale_;
   Time now = stack_.now();
   if (snd_nxt_ == iss_) {
@@ -170,6 +187,10 @@ void TcpEndpoint::transmit(SeqNum sequence, size_t offset, size_t length, uint8_
   h.sequence = sequence;
   h.flags = flags | TcpHeader::ack_flag;
   if (length != 0 && offset + length == snd_buffer_.size()) h.flags |= TcpHeader::psh;
+  if (snd_urgent_ > sequence) {
+    h.flags |= TcpHeader::urg;
+    h.urgent = static_cast<uint16_t>(std::min<uint32_t>(distance(sequence, snd_urgent_), 0xffff));
+  }
   auto p = std::make_unique<Packet>();
   p->append(snd_buffer_, offset, length);
   if (length > mss_) p->gso_size = static_cast<uint16_t>(mss_);
@@ -193,6 +214,7 @@ size_t TcpEndpoint::pipe() const {
 bool TcpEndpoint::nagle_allows(size_t length, bool last) const {
   if (length >= mss_) return true;
   if (fin_wanted_ && last) return true;
+  if (snd_urgent_ > snd_una_) return true;
   if (options_.cork || more_coming_) return cork_since_ != 0 && stack_.now() - cork_since_ >= cork_limit;
   if (options_.no_delay || path_.local) return true;  // without a wire there is nothing to save
   return small_sent_ <= snd_una_;                     // Minshall's form: one small segment at a time
@@ -220,7 +242,9 @@ bool TcpEndpoint::send_new_segment(bool force) {
     if (board_.empty()) arm_persist();
     return false;
   }
-  size_t length = std::min({available, segment_limit(), window, allowed});
+  // One that says CWR is not cut by the link: only its first piece might say it.
+  size_t const most = ecn_ && tell_reduced_ ? mss_ : segment_limit();
+  size_t length = std::min({available, most, window, allowed});
   if (length > mss_ && length < available) length = length / mss_ * mss_;
   bool last = length == available;
   if (length < mss_ && !last && !force) {

@@ -37,6 +37,7 @@ void TcpEndpoint::process_data(TcpSegment& s) {
   if (!stack_.may_charge(s.length) && !rcv_buffer_.empty()) return;
   ++totals_.data_segments_in;
   last_data_received_ = stack_.now();
+  note_congestion_mark(s);
   if (s.length > rcv_mss_) rcv_mss_ = static_cast<uint32_t>(std::min<size_t>(s.length, 65535));
   if (s.header.sequence > rcv_nxt_) {
     queue_out_of_order(s);
@@ -55,6 +56,42 @@ void TcpEndpoint::process_data(TcpSegment& s) {
   if (state_ == TcpState::Closed) return;
   bool const news = fresh || (fin && fin_received_);
   if (last_ack_sent_ != rcv_nxt_ || !news) schedule_ack(had_gap || !news);
+}
+
+// A mark of congestion on the peer's data is told until the peer says that it has reacted (RFC 3168 6.1.3).
+void TcpEndpoint::note_congestion_mark(TcpSegment const& s) {
+  constexpr uint8_t mask = 3, experienced = 3;
+  if (!ecn_) return;
+  if (s.header.has(TcpHeader::cwr)) tell_congestion_ = false;
+  ecn_seen_ |= (s.tos & mask) != 0;
+  if ((s.tos & mask) != experienced) return;
+  if (!tell_congestion_) quick_acks_ = std::max(quick_acks_, 2u);
+  tell_congestion_ = true;
+}
+
+// tcp_check_urg and tcp_urg of Linux: where the urgent byte is, and the byte once it is here.
+void TcpEndpoint::look_for_urgent(TcpSegment const& s) {
+  if (s.header.has(TcpHeader::urg)) {
+    uint32_t back = s.header.urgent != 0 && !stack_.settings().tcp_standard_urgent ? 1 : 0;  // RFC 6093 3.1
+    SeqNum const at = s.header.sequence + s.header.urgent - back;
+    bool const known = urgent_ != Urgent::None && at <= urgent_at_;
+    if (at >= read_position() && at >= rcv_nxt_ && !known) {
+      if (hides_urgent()) rcv_buffer_.trim_front(1);  // one that nobody has read is not to be read as data now
+      urgent_ = Urgent::Announced;
+      urgent_at_ = at;
+      notify(event_urgent);
+    }
+  }
+  if (urgent_ != Urgent::Announced || urgent_at_ < s.header.sequence) return;
+  size_t const offset = distance(s.header.sequence, urgent_at_);
+  if (offset >= s.length) return;
+  size_t at = 0;
+  s.packet->for_each([&](View const& v) NO_THREAD_SAFETY_ANALYSIS {
+    if (offset >= at && offset < at + v.size()) urgent_byte_ = v.bytes()[offset - at];
+    at += v.size();
+  });
+  urgent_ = Urgent::Here;
+  notify(event_urgent | event_in);
 }
 
 void TcpEndpoint::refuse_data(TcpSegment const& s) {

@@ -35,7 +35,8 @@ void TcpEndpoint::detect_losses(Time now) {
   reorder_at_ = never;
   if (board_.empty()) return;
   if (!sack_ok_) {
-    if (duplicate_acks_ >= duplicate_threshold && congestion_.state == CongestionState::Open) {
+    bool const calm = congestion_.state == CongestionState::Open || congestion_.state == CongestionState::Reduced;
+    if (duplicate_acks_ >= duplicate_threshold && calm) {
       board_.mark_lost(board_.front());
       enter_recovery();
     }
@@ -66,15 +67,40 @@ void TcpEndpoint::detect_losses(Time now) {
 
 void TcpEndpoint::enter_recovery() {
   ++stack_.statistics().tcp_recoveries;
-  recover_ = snd_nxt_;
-  recover_flight_ = std::max<size_t>(board_.outstanding(), mss_);
-  prr_delivered_ = prr_out_ = 0;
-  congestion_.on_loss(std::min(board_.outstanding(), congestion_.window()), stack_.now());
+  begin_reduction();
   congestion_.state = CongestionState::Recovery;
 }
 
+// The window comes down to a new threshold within a round trip (RFC 6937).
+void TcpEndpoint::begin_reduction() {
+  recover_ = snd_nxt_;
+  recover_flight_ = std::max<size_t>(board_.outstanding(), mss_);
+  prr_delivered_ = prr_out_ = 0;
+  congestion_.on_loss(stack_.now());
+  tell_reduced_ = ecn_;
+}
+
+// The peer tells of a mark: as if something had been lost, but once per round trip (RFC 3168 6.1.2).
+void TcpEndpoint::reduce_once() {
+  if (congestion_.state != CongestionState::Open && congestion_.state != CongestionState::Disorder) return;
+  begin_reduction();
+  congestion_.state = CongestionState::Reduced;
+}
+
+// Nothing comes through: perhaps a router on the way drops what is large and does not say so (RFC 4821 7.7).
+void TcpEndpoint::suspect_black_hole() {
+  auto const& settings = stack_.settings();
+  if (!settings.tcp_mtu_probing || !silent_for(stack_.now(), settings.tcp_retries1)) return;
+  uint32_t const options = static_cast<uint32_t>(option_size()), base = settings.tcp_base_mss;
+  uint32_t const smaller = black_hole_mss_ == 0 ? base : std::max<uint32_t>(black_hole_mss_ / 2, 48 + options);
+  if (smaller >= mss_ + options) return;
+  black_hole_mss_ = smaller;
+  update_mss();
+}
+
 void TcpEndpoint::leave_recovery() {
-  if (congestion_.state == CongestionState::Recovery) congestion_.set_window(congestion_.threshold());
+  if (congestion_.state == CongestionState::Recovery || congestion_.state == CongestionState::Reduced)
+    congestion_.set_window(congestion_.threshold());
   congestion_.state = CongestionState::Open;
   if (++reo_recoveries_ >= reo_patience) reo_multiplier_ = 1;
   duplicate_acks_ = 0;
@@ -85,15 +111,16 @@ void TcpEndpoint::adjust_recovery(size_t delivered, size_t newly_lost, bool adva
   if (probe_end_ && snd_una_ >= *probe_end_) {
     // RFC 8985 7.4.2: a probe that sent something again and was needed has repaired a loss.
     if (probe_was_retransmission_ && !dsack_seen_ && congestion_.state == CongestionState::Open) {
-      congestion_.on_loss(std::max<size_t>(board_.outstanding(), mss_), stack_.now());
+      congestion_.on_loss(stack_.now());
       congestion_.set_window(std::min(congestion_.window(), congestion_.threshold()));
     }
     probe_end_.reset();
     dsack_seen_ = false;
   }
-  if (congestion_.state != CongestionState::Recovery && congestion_.state != CongestionState::Loss) return;
+  if (congestion_.state == CongestionState::Open || congestion_.state == CongestionState::Disorder) return;
   if (snd_una_ >= recover_) return leave_recovery();
-  if (!sack_ok_ && advanced && !board_.empty()) board_.mark_lost(board_.front());  // a partial acknowledgment
+  bool const repairing = congestion_.state != CongestionState::Reduced;
+  if (!sack_ok_ && advanced && repairing && !board_.empty()) board_.mark_lost(board_.front());  // a partial one
   if (congestion_.state == CongestionState::Loss) return;
   prr_delivered_ += delivered;
   size_t pipe = this->pipe(), target = congestion_.threshold();
@@ -106,7 +133,7 @@ void TcpEndpoint::adjust_recovery(size_t delivered, size_t newly_lost, bool adva
     if (advanced && newly_lost == 0) limit = std::max(limit, delivered) + mss_;
     may = std::min(target - pipe, limit);
   }
-  if (prr_out_ == 0) may = std::max<size_t>(may, mss_);  // the first retransmission
+  if (prr_out_ == 0 && repairing) may = std::max<size_t>(may, mss_);  // the first retransmission
   congestion_.set_window(pipe + may);
 }
 
@@ -154,30 +181,40 @@ void TcpEndpoint::on_loss_probe(Time) {
   arm_rto();
 }
 
+unsigned TcpEndpoint::handshake_limit() const {
+  unsigned const usual = stack_.settings().tcp_synack_retries;
+  return deferred_ ? std::max(usual, options_.defer_accept) : usual;
+}
+
 void TcpEndpoint::on_rto(Time now) {
   rto_at_ = never;
   if (board_.empty()) return;
   unsigned const linear = state_ == TcpState::SynSent ? stack_.settings().tcp_syn_linear_timeouts.load() : 0;
   unsigned limit = state_ == TcpState::SynSent       ? options_.syn_retries + linear
-                   : state_ == TcpState::SynReceived ? stack_.settings().tcp_synack_retries.load()
+                   : state_ == TcpState::SynReceived ? handshake_limit()
                    : detached_                       ? stack_.settings().tcp_orphan_retries.load()
                                                      : stack_.settings().tcp_retries2.load();
   if (gave_up(now, limit)) return;
   ++stack_.statistics().tcp_timeouts;
+  if (retransmits_ == 0) repeated_since_ = now;
   ++retransmits_;
   if (backoff_ < 16 && retransmits_ > linear) ++backoff_;
   if (synchronized()) {
     if (board_.front().sacked) board_.clear_sacked();  // the peer has thrown away what it had told of
     if (congestion_.state != CongestionState::Loss || snd_una_ >= recover_)
-      congestion_.on_timeout(std::min(board_.outstanding(), congestion_.window()), now);
+      congestion_.on_timeout(now);
     congestion_.set_window(mss_);
     recover_ = snd_nxt_;
     duplicate_acks_ = 0;
     probe_end_.reset();
+    tell_reduced_ = ecn_;
+    suspect_black_hole();
     board_.mark_all_lost();
     if (board_.front().length() > mss_) board_.split(0, mss_);
   }
-  retransmit(board_.front());
+  // While a listener waits for data the peer is asked again only when the waiting ends.
+  bool const waits = deferred_ && retransmits_ + 1 < options_.defer_accept;
+  if (!waits) retransmit(board_.front());
   arm_rto();
 }
 

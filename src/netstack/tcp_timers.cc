@@ -44,10 +44,19 @@ bool TcpEndpoint::gave_up(Time now, unsigned retries) {
   if (options_.user_timeout != 0 && (synchronized() || state_ == TcpState::SynSent))
     over = stalled_since_ != 0 && now - stalled_since_ >= options_.user_timeout;
   else
-    over = retransmits_ >= retries;
+    over = synchronized() ? silent_for(now, retries) : retransmits_ >= retries;
   if (!over) return false;
   die(soft_error_ != 0 ? soft_error_ : ETIMEDOUT);
   return true;
+}
+
+// Linux counts repetitions as the time that they take with the smallest time-out, doubled each time (retransmits_timed_out).
+bool TcpEndpoint::silent_for(Time now, unsigned repetitions) const {
+  if (retransmits_ == 0) return false;
+  constexpr unsigned doublings = 9;  // until the longest time-out is reached
+  Time const doubled = ((Time{2} << std::min(repetitions, doublings)) - 1) * minimum_rto;
+  Time const rest = repetitions > doublings ? (repetitions - doublings) * maximum_rto : 0;
+  return now - repeated_since_ >= doubled + rest;
 }
 
 // Nothing is due later than the end that the user has set (RFC 5482).

@@ -236,7 +236,7 @@ TEST_F(Recovery, karns_rule_no_sample_from_what_was_sent_twice) {
 TEST(CongestionWindow, reno_grows_by_a_segment_per_round_trip) {
   Congestion c;
   c.begin(1000, false);
-  c.on_loss(20000, 0);
+  c.on_loss(0);
   c.set_window(c.threshold());
   size_t before = c.window();
   for (size_t n = 0; n < before; n += 1000) c.on_ack(1000, 0, millisecond);
@@ -246,7 +246,7 @@ TEST(CongestionWindow, cubic_comes_back_to_where_it_was) {
   Congestion c;
   c.begin(1000, true);
   c.set_window(100000);
-  c.on_loss(100000, 0);
+  c.on_loss(0);
   c.set_window(c.threshold());
   EXPECT_EQ(c.window(), 70000u);
   Time now = second;
@@ -263,7 +263,7 @@ TEST(CongestionWindow, never_below_two_segments) {
     Congestion c;
     c.begin(1000, cubic);
     for (int i = 0; i < 50; ++i) {
-      c.on_loss(c.window(), 0);
+      c.on_loss(0);
       c.set_window(c.threshold());
     }
     EXPECT_EQ(c.window(), 2000u);

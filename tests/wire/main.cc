@@ -22,7 +22,7 @@ namespace cofferdam::wire {
 
 namespace {
 
-constexpr unsigned case_seconds = 60;
+constexpr unsigned case_seconds = 60, slow_case_seconds = 200;
 constexpr int attempts_on_linux = 3;  // another program may have kept the processors from it
 
 struct Options {
@@ -69,7 +69,7 @@ class Crew {
     fflush(stdout);
     pid_t const child = ::fork();
     if (child == 0) {
-      ::alarm(case_seconds);
+      ::alarm(job.test->slow ? slow_case_seconds : case_seconds);
       std::string const wrong = run_case(*job.test, job.v4, job.on_linux, options_.verbose);
       fflush(stdout);
       ssize_t const written = ::write(ends[1], wrong.data(), std::min<size_t>(wrong.size(), 4000));

@@ -230,6 +230,15 @@ std::string StackSubject::client(Words const& w) {
 std::string StackSubject::write(StackHandle& h, Words const& w) {
   if (!h.tcp) return send(h, w);
   std::string const bytes = content(argument(w, 2), h.written_at);
+  if (has_word(w, "oob")) {
+    auto const room = h.tcp->send_room();
+    if (!room) return errno_word(room.error().code);
+    if (*room < bytes.size()) return "EAGAIN";
+    auto const sent = h.tcp->send_urgent(std::as_bytes(std::span(bytes)));
+    if (!sent) return errno_word(sent.error().code);
+    h.written_at += static_cast<uint32_t>(bytes.size());
+    return std::to_string(bytes.size());
+  }
   bool const more = has_word(w, "more");
   size_t done = 0;
   while (done < bytes.size() || bytes.empty()) {
@@ -272,11 +281,18 @@ std::string StackSubject::read_datagram(StackHandle& h, Words const& w) {
 
 std::string StackSubject::read(StackHandle& h, Words const& w) {
   if (!h.tcp) return read_datagram(h, w);
+  if (has_word(w, "oob")) {
+    auto const byte = h.tcp->take_urgent(has_word(w, "peek"));
+    if (!byte) return errno_word(byte.error().code);
+    if (!*byte) return "eof";
+    return told(std::string(1, static_cast<char>(**byte)), 0, has_word(w, "text"));
+  }
   size_t const most = w.size() > 2 && std::isdigit(static_cast<unsigned char>(w[2][0]))
                           ? static_cast<size_t>(number_argument(w, 2, 0))
                           : size_t{1} << 24;
   std::string bytes;
   while (bytes.size() < most) {
+    if (!bytes.empty() && h.tcp->at_mark()) break;
     auto const got = h.tcp->peek(0, most - bytes.size(), !bytes.empty());
     if (!got && bytes.empty()) return errno_word(got.error().code);
     if (!got || (got->empty() && !bytes.empty())) break;
@@ -346,6 +362,10 @@ std::string StackSubject::set_tcp(StackHandle& h, std::string const& name, std::
       o.ttl = static_cast<uint8_t>(value);
     else if (name == "tos")
       o.tos = static_cast<uint8_t>(value);
+    else if (name == "oobinline")
+      o.urgent_inline = value != 0;
+    else if (name == "defer_accept")
+      o.defer_accept = defer_from_seconds(static_cast<unsigned>(value));
     else
       known = false;
   });
@@ -411,6 +431,7 @@ std::string StackSubject::get(StackHandle& h, Words const& w) {
   if (name == "rto_ms") return std::to_string(i.rto / millisecond);
   if (name == "snd_mss") return std::to_string(i.send_mss);
   if (name == "total_retrans") return std::to_string(i.retransmitted);
+  if (name == "atmark") return h.tcp->at_mark() ? "1" : "0";
   if (name == "inq") return std::to_string(h.tcp->readable_bytes());
   if (name == "outq") return std::to_string(h.tcp->unacked_bytes());
   static constexpr std::string_view states[] = {"open", "disorder", "cwr", "recovery", "loss"};
@@ -425,6 +446,7 @@ std::string StackSubject::poll(StackHandle& h) {
     if (e & bit) text += (text.empty() ? "" : "+") + std::string(word);
   };
   add(event_in, "in");
+  add(event_urgent, "pri");
   add(event_out, "out");
   add(event_read_hang_up, "rdhup");
   add(event_hang_up, "hup");
