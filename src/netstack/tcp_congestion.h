@@ -14,9 +14,9 @@ class Congestion {
  public:
   void begin(uint32_t mss, bool cubic);
   void set_mss(uint32_t mss) { mss_ = mss; }
-  // Segments have become larger: as many of them as before.
+  // Segments have another size: as many of them as before.
   void rescale(uint32_t before, uint32_t now) {
-    if (now > before && before != 0) window_ = window_ / before * now;
+    if (before != 0) window_ = window_ / before * now;
   }
   void set_cubic(bool on) { cubic_ = on; }
   bool cubic() const { return cubic_; }

@@ -163,7 +163,7 @@ class TcpEndpoint final : public TcpReceiver {
   void process_ack_of_syn_received(TcpSegment const&) REQUIRES(mutex_);
   void acknowledged(TcpSegment const&) REQUIRES(mutex_);
   void duplicate_reported() REQUIRES(mutex_);
-  void update_send_window(TcpSegment const&) REQUIRES(mutex_);
+  void update_send_window(TcpSegment const&, bool advanced) REQUIRES(mutex_);
   void after_fin_acked() REQUIRES(mutex_);
   void process_data(TcpSegment&) REQUIRES(mutex_);
   void accept_in_order(Packet&, size_t skip) REQUIRES(mutex_);
@@ -178,6 +178,8 @@ class TcpEndpoint final : public TcpReceiver {
   void process_fin() REQUIRES(mutex_);
   void challenge_ack() REQUIRES(mutex_);
   void refuse_with_ack(TcpSegment const&) REQUIRES(mutex_);
+  void shrink_path(uint32_t mtu) REQUIRES(mutex_);
+  void revert_backoff(SeqNum about, IcmpError const&) REQUIRES(mutex_);
   void sample_rtt(Time rtt) REQUIRES(mutex_);
   void become_established() REQUIRES(mutex_);
   void take_peer_options(TcpOptions const&) REQUIRES(mutex_);
@@ -327,7 +329,7 @@ class TcpEndpoint final : public TcpReceiver {
   Time ack_at_ GUARDED_BY(mutex_) = never, persist_at_ GUARDED_BY(mutex_) = never,
                keepalive_at_ GUARDED_BY(mutex_) = never;
   Time cork_at_ GUARDED_BY(mutex_) = never, fin_wait_at_ GUARDED_BY(mutex_) = never;
-  Time stalled_since_ GUARDED_BY(mutex_) = 0;  // since when nothing that we sent was acknowledged; 0: all was
+  Time stalled_since_ GUARDED_BY(mutex_) = 0;   // since when nothing that we sent was acknowledged; 0: all was
   Time repeated_since_ GUARDED_BY(mutex_) = 0;  // when something was sent again for the first time
   Time last_received_ GUARDED_BY(mutex_) = 0, last_sent_data_ GUARDED_BY(mutex_) = 0,
                       last_data_received_ GUARDED_BY(mutex_) = 0;

@@ -259,11 +259,14 @@ void TcpEndpoint::sample_rtt(Time rtt) {
   rto_ = std::clamp(srtt_ + std::max<Time>(4 * rttvar_, minimum_rto), minimum_rto, maximum_rto);
 }
 
-void TcpEndpoint::update_send_window(TcpSegment const& s) {
+// What acknowledges nothing new may open the window or close it, but not make it smaller (tcp_may_update_window of
+// Linux).
+void TcpEndpoint::update_send_window(TcpSegment const& s, bool advanced) {
   auto const& h = s.header;
-  bool newer = snd_wl1_ < h.sequence || (snd_wl1_ == h.sequence && snd_wl2_ <= h.acknowledgment);
-  if (!newer) return;
-  snd_wnd_ = uint32_t{h.window} << snd_scale_;
+  uint32_t const window = uint32_t{h.window} << snd_scale_;
+  bool const newer = advanced || snd_wl1_ < h.sequence;
+  if (!newer && (snd_wl1_ != h.sequence || (window <= snd_wnd_ && window != 0))) return;
+  snd_wnd_ = window;
   note_largest_window();
   snd_wl1_ = h.sequence;
   snd_wl2_ = h.acknowledgment;
@@ -320,6 +323,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     totals_.bytes_acked += bytes;
     snd_una_ = h.acknowledgment;
     if (small_sent_ < snd_una_) small_sent_ = snd_una_;
+    if (backoff_ != 0) rto_ = current_rto();  // until a round trip is measured again (RFC 6298 5.7)
     retransmits_ = backoff_ = 0;
     stalled_since_ = board_.empty() ? 0 : now;
     if (rtt == 0 && timestamps_ && h.options.has_timestamps && h.options.echo != 0) {
@@ -328,7 +332,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     }
   }
   if (rtt != 0) sample_rtt(rtt);
-  update_send_window(s);
+  update_send_window(s, advanced);
   if (advanced)
     duplicate_acks_ = 0;
   else if (outstanding && s.length == 0 && !h.has(TcpHeader::fin) && old_window == snd_wnd_ && !sack_ok_)
@@ -350,6 +354,8 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
   }
   if (advanced) {
     arm_probe_or_rto();
+    // The peer has thrown away what it had told of, as it may (RFC 2018 8).
+    if (!board_.empty() && board_.front().sacked) rto_at_ = now + std::max(srtt_ / 2, 10 * millisecond);
     after_fin_acked();
     Events e = state_ == TcpState::Closed ? 0 : ready_locked();
     if ((e & event_out) && tell_writable_) {
@@ -382,23 +388,41 @@ void TcpEndpoint::on_icmp(SeqNum about, IcmpError const& error) {
   Locked lock(*this);
   if (state_ == TcpState::Closed || state_ == TcpState::Listen) return;
   if (about < snd_una_ || about >= snd_nxt_) return;  // about nothing that is on its way (RFC 5927 4.1)
-  if (error.next_mtu != 0) {
-    if (error.next_mtu >= path_.mtu) return;
-    path_.mtu = error.next_mtu;
-    stack_.routes().learn_path_mtu(tuple_.remote.address, error.next_mtu, stack_.now());
-    uint32_t old = mss_;
-    update_mss();
-    if (mss_ < old && synchronized()) {  // what was too large is sent again at once; it is no sign of congestion
-      for (size_t i = 0; i < board_.size(); ++i)
-        if (!board_[i].sacked) board_.mark_lost(board_[i]);
-      output();
-      rearm();
-    }
+  if (error.next_mtu != 0) return shrink_path(error.next_mtu);
+  if (state_ == TcpState::SynSent) return die(error.error);  // also of what may pass: tcp_v4_err of Linux
+  // Of a handshake that somebody else began, only what says that he cannot be reached.
+  bool const unreachable = error.error == EHOSTUNREACH || error.error == ENETUNREACH || error.error == EPROTO;
+  if (state_ == TcpState::SynReceived) {
+    if (unreachable) die(error.error);
     return;
   }
-  if (!synchronized() && error.hard) return die(error.error);
   soft_error_ = error.error;
-  if (!synchronized() && error.error == EHOSTUNREACH && state_ == TcpState::SynSent) notify(0);
+  revert_backoff(about, error);
+}
+
+// What was too large is sent again at once in smaller segments; it is no sign of congestion (RFC 1191 6.4).
+void TcpEndpoint::shrink_path(uint32_t mtu) {
+  if (mtu >= path_.mtu) return;
+  path_.mtu = mtu;
+  stack_.routes().learn_path_mtu(tuple_.remote.address, mtu, stack_.now());
+  uint32_t const old = mss_;
+  update_mss();
+  if (mss_ >= old) return;
+  congestion_.rescale(old, mss_);
+  if (!synchronized()) return;
+  for (size_t i = 0; i < board_.size(); ++i)
+    if (!board_[i].sacked) board_.mark_lost(board_[i]);
+  output();
+  rearm();
+}
+
+// RFC 6069: where a router says that the path is cut, time-outs tell nothing of congestion.
+void TcpEndpoint::revert_backoff(SeqNum about, IcmpError const& error) {
+  bool const path_cut = error.error == EHOSTUNREACH || error.error == ENETUNREACH;
+  if (!path_cut || about != snd_una_ || retransmits_ == 0 || backoff_ == 0 || rto_at_ == never) return;
+  --backoff_;
+  rto_at_ = std::max(stack_.now() + millisecond, rto_at_ - current_rto());
+  rearm();
 }
 
 }  // namespace cofferdam::netstack

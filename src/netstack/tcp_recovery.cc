@@ -36,7 +36,7 @@ void TcpEndpoint::detect_losses(Time now) {
   if (board_.empty()) return;
   if (!sack_ok_) {
     bool const calm = congestion_.state == CongestionState::Open || congestion_.state == CongestionState::Reduced;
-    if (duplicate_acks_ >= duplicate_threshold && calm) {
+    if (duplicate_acks_ >= duplicate_threshold && calm && snd_una_ > recover_) {  // RFC 6582 3.2
       board_.mark_lost(board_.front());
       enter_recovery();
     }
@@ -201,8 +201,7 @@ void TcpEndpoint::on_rto(Time now) {
   if (backoff_ < 16 && retransmits_ > linear) ++backoff_;
   if (synchronized()) {
     if (board_.front().sacked) board_.clear_sacked();  // the peer has thrown away what it had told of
-    if (congestion_.state != CongestionState::Loss || snd_una_ >= recover_)
-      congestion_.on_timeout(now);
+    if (congestion_.state != CongestionState::Loss || snd_una_ >= recover_) congestion_.on_timeout(now);
     congestion_.set_window(mss_);
     recover_ = snd_nxt_;
     duplicate_acks_ = 0;

@@ -50,7 +50,8 @@ bool TcpEndpoint::gave_up(Time now, unsigned retries) {
   return true;
 }
 
-// Linux counts repetitions as the time that they take with the smallest time-out, doubled each time (retransmits_timed_out).
+// Linux counts repetitions as the time that they take with the smallest time-out, doubled each time
+// (retransmits_timed_out).
 bool TcpEndpoint::silent_for(Time now, unsigned repetitions) const {
   if (retransmits_ == 0) return false;
   constexpr unsigned doublings = 9;  // until the longest time-out is reached

@@ -103,7 +103,7 @@ TEST_F(Recovery, a_partial_acknowledgment_resends_the_next_hole) {
   EXPECT_EQ(all[0], 4001u);
 }
 TEST_F(Recovery, window_updates_are_no_duplicates) {
-  fly(5, {.mss = 1000, .sack = false});
+  fly(5, {.mss = 1000, .sack = false, .window = 60000});
   for (uint32_t w = 1; w < 6; ++w) inject(seg("A", 1, 1).win(60000 + w));
   EXPECT_EQ(connection->info().retransmitted, 0u);
 }
