@@ -1,16 +1,10 @@
 // IPv4 (RFC 791, RFC 1122 3.2) and IPv6 (RFC 8200) packets that arrive.
 #include <algorithm>
 
+#include "netstack/ip_options.h"
 #include "netstack/stack.h"
 
 namespace cofferdam::netstack {
-namespace {
-
-constexpr unsigned max_extension_headers = 8;
-constexpr uint8_t hop_by_hop = 0, routing = 43, fragment = 44, no_next_header = 59, destination_options = 60;
-
-}  // namespace
-
 // Is it for this host? Fills in whether it is for this host alone.
 bool Stack::accepts(Interface& from, IpInfo& info) const {
   Address const& to = info.destination;
@@ -41,6 +35,7 @@ IpInfo info_of(Ipv4Header const& h, Bytes whole, Interface& from) {
 IpInfo info_of(Ipv6Header const& h, Interface& from) {
   IpInfo info{h.source, h.destination, h.next_header, h.hop_limit, h.traffic_class, &from};
   info.flow_label = h.flow_label;
+  info.first_header = h.next_header;
   return info;
 }
 
@@ -125,15 +120,36 @@ void Stack::receive_ipv4(Interface& from, PacketPtr p) {
   }
   p->truncate(header->total_length);
   p->pull(header->header_length);
+  if (!info.ip_options.empty() && !options_are_fine(info, *p)) return;
   if (header->is_fragment()) {
     ++statistics_.ip_reassembly_needed;
     FragmentKey key{header->source, header->destination, header->id, header->protocol};
-    p = reassembly_.add(key, header->fragment_offset, header->more_fragments, std::move(p), now());
+    p = reassembly_->add(key, header->fragment_offset, header->more_fragments, info, std::move(p), now());
     if (!p) return;
     ++statistics_.ip_reassembled;
   }
   if (filter_ && !filter_arrived(info, *p)) return;
   deliver_transport(info, std::move(p));
+}
+
+// RFC 1122 3.2.1.8: this host follows no source routes (net.ipv4.conf.*.accept_source_route is 0).
+bool Stack::options_are_fine(IpInfo& info, Packet& p) {
+  constexpr uint8_t parameter_problem = 12;
+  constexpr Time day = 24 * 3600 * second;
+  std::vector<std::byte> filled = info.ip_options;
+  Address const own = info.destination.is_multicast() ? info.interface->source_for(info.source) : info.destination;
+  auto const time_of_day = static_cast<uint32_t>(environment_.wall_clock() % day / millisecond);
+  auto options = read_ipv4_options(filled, own, time_of_day);
+  if (options.error) {
+    ++statistics_.ip_header_errors;
+    send_error(info, parameter_problem, 0, static_cast<uint32_t>(*options.error) << 24, p);
+    return false;
+  }
+  if (options.source_route) return false;
+  info.router_alert = options.router_alert;
+  info.ip_options = std::move(filled);
+  info.answer_options = std::move(options.for_answer);
+  return true;
 }
 
 // The hooks of what arrives; the first may have turned it to another destination.
@@ -144,74 +160,6 @@ bool Stack::filter_arrived(IpInfo& info, Packet& p) {
     return false;
   }
   return input_passes(FilterHook::ToThisHost, info, p);
-}
-
-// What to do about an option that is not known: its two highest bits say it (RFC 8200 4.2).
-static bool options_acceptable(Bytes options, bool& router_alert) {
-  size_t at = 2;
-  while (at < options.size()) {
-    uint8_t type = load8(options, at);
-    if (type == 0) {
-      ++at;
-      continue;
-    }
-    if (at + 2 > options.size()) return false;
-    size_t length = 2u + load8(options, at + 1);
-    if (at + length > options.size()) return false;
-    if (type == 5) router_alert = true;
-    if (type != 1 && type != 5 && type >> 6 != 0) return false;  // PadN, router alert
-    at += length;
-  }
-  return true;
-}
-
-// False: the packet is not to be looked at any further.
-bool Stack::skip_extension_headers(IpInfo& info, PacketPtr& p) {
-  for (unsigned n = 0; n < max_extension_headers; ++n) {
-    switch (info.protocol) {
-      case hop_by_hop:
-        if (n != 0) return false;  // only directly behind the IPv6 header
-        [[fallthrough]];
-      case destination_options: {
-        Bytes start = p->peek(2);
-        if (start.empty()) return false;
-        size_t length = (load8(start, 1) + 1u) * 8;
-        Bytes whole = p->peek(length);
-        if (whole.empty() || !options_acceptable(whole, info.router_alert)) return false;
-        info.protocol = load8(whole, 0);
-        p->pull(length);
-        break;
-      }
-      case routing: {
-        Bytes start = p->peek(4);
-        if (start.empty() || load8(start, 3) != 0) return false;  // segments left: this host forwards nothing
-        size_t length = (load8(start, 1) + 1u) * 8;
-        if (length > p->size()) return false;
-        info.protocol = load8(start, 0);
-        p->pull(length);
-        break;
-      }
-      case fragment: {
-        Bytes b = p->peek(Ipv6FragmentHeader::size);
-        if (b.empty()) return false;
-        auto f = Ipv6FragmentHeader::parse(b);
-        p->pull(Ipv6FragmentHeader::size);
-        info.protocol = f.next_header;
-        if (f.offset == 0 && !f.more) break;  // an atomic fragment (RFC 6946)
-        ++statistics_.ip_reassembly_needed;
-        FragmentKey key{info.source, info.destination, f.id, 0};
-        p = reassembly_.add(key, f.offset, f.more, std::move(p), now());
-        if (!p) return false;
-        ++statistics_.ip_reassembled;
-        break;
-      }
-      case no_next_header:
-        return false;
-      default:
-        return true;
-    }
-  }
-  return false;
 }
 
 void Stack::receive_ipv6(Interface& from, PacketPtr p) {
@@ -264,7 +212,7 @@ void Stack::deliver_transport(IpInfo& info, PacketPtr p) {
   if (four)
     send_error(info, 3, 2, 0, *p);  // protocol unreachable (RFC 1122 3.2.2.1)
   else
-    send_error(info, 4, 1, 6, *p);  // unrecognized next header
+    send_error(info, 4, 1, static_cast<uint32_t>(info.next_header_at()), *p);  // unrecognized next header
 }
 
 void Stack::receive_igmp(IpInfo const& info, Packet& p) {

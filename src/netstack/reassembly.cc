@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "netstack/stack.h"
+
 namespace cofferdam::netstack {
+
+Reassembly::~Reassembly() = default;
 
 size_t Reassembly::memory() const {
   MutexLock lock(mutex_);
@@ -19,11 +23,34 @@ void Reassembly::drop(Table::iterator at) {
   table_.erase(at);
 }
 
-void Reassembly::expire(Time now) {
-  while (!ages_.empty()) {
-    auto oldest = table_.find(ages_.front());
-    if (oldest->second.until > now && memory_ < max_memory && table_.size() <= max_datagrams) return;
-    drop(oldest);
+// The oldest go where there are too many.
+void Reassembly::make_room() {
+  while (!ages_.empty() && (memory_ >= max_memory || table_.size() > max_datagrams)) drop(table_.find(ages_.front()));
+}
+
+void Reassembly::on_timer(Time now) {
+  std::vector<Expired> expired;
+  {
+    MutexLock lock(mutex_);
+    Time next = never;
+    std::vector<FragmentKey> over;
+    for (auto const& [key, d] : table_) {
+      if (d.until <= now)
+        over.push_back(key);
+      else
+        next = std::min(next, d.until);
+    }
+    for (auto const& key : over) {
+      auto const at = table_.find(key);
+      Datagram& d = at->second;
+      if (d.first) expired.push_back({std::move(d.first), std::move(d.pieces.front().packet)});
+      drop(at);
+    }
+    if (next != never) stack_.wheel().arm(*this, next);
+  }
+  for (auto const& e : expired) {
+    bool const four = e.info->destination.is_v4();
+    stack_.send_error(*e.info, four ? 11 : 3, 1, 0, *e.packet);
   }
 }
 
@@ -39,15 +66,18 @@ PacketPtr Reassembly::finish(Table::iterator at) {
   return whole;
 }
 
-PacketPtr Reassembly::add(FragmentKey const& key, size_t offset, bool more, PacketPtr fragment, Time now) {
+PacketPtr Reassembly::add(FragmentKey const& key, size_t offset, bool more, IpInfo const& info, PacketPtr fragment,
+                          Time now) {
   size_t length = fragment->size(), end = offset + length;
   if (end > max_size || length == 0 || (more && length % 8 != 0)) return nullptr;
   MutexLock lock(mutex_);
-  expire(now);
+  make_room();
   auto [at, fresh] = table_.try_emplace(key);
   Datagram& d = at->second;
   if (fresh) {
-    d.until = now + lifetime;
+    auto const& settings = stack_.settings();
+    d.until = now + (key.source.is_v4() ? settings.fragment_time : settings.fragment_time_v6);
+    stack_.wheel().arm(*this, d.until);
     d.age = ages_.insert(ages_.end(), key);
   }
   auto refuse = [&]() REQUIRES(mutex_) {
@@ -67,6 +97,10 @@ PacketPtr Reassembly::add(FragmentKey const& key, size_t offset, bool more, Pack
   }
   if (d.pieces.size() >= max_fragments) return refuse();
   size_t charge = length + charge_of_fragment;
+  if (offset == 0) {
+    d.first = std::make_shared<IpInfo const>(info);
+    charge += sizeof(IpInfo) + info.extensions.size() + info.ip_options.size() + info.answer_options.size();
+  }
   d.bytes += length;
   d.charge += charge;
   memory_ += charge;

@@ -34,9 +34,12 @@ constexpr uint64_t most_seconds = INT32_MAX / 1000;
 
 // clang-format off: a table reads better in rows.
 constexpr SettingFile files[] = {
+    {"net/ipv4/icmp_echo_ignore_all", "0", 0, 1, set<&S::icmp_echo_ignore_all>},
+    {"net/ipv4/icmp_echo_ignore_broadcasts", "1", 0, 1, set<&S::icmp_echo_ignore_broadcasts>},
     {"net/ipv4/ip_default_ttl", "64", 1, 255, set<&S::default_ttl>},
     {"net/ipv4/igmp_max_memberships", "20", 0, 1 << 16, set<&S::igmp_max_memberships>},
     {"net/ipv4/igmp_max_msf", "10", 0, 1 << 12, set<&S::igmp_max_sources>},
+    {"net/ipv4/ipfrag_time", "30", 1, 255, set_seconds<&S::fragment_time>},
     {"net/ipv4/tcp_base_mss", "1024", 48, 65535, set<&S::tcp_base_mss>},
     {"net/ipv4/tcp_ecn", "2", 0, 2, set<&S::tcp_ecn>},
     {"net/ipv4/tcp_ecn_fallback", "1", 0, 1, set<&S::tcp_ecn_fallback>},
@@ -64,6 +67,8 @@ constexpr SettingFile files[] = {
     {"net/ipv4/tcp_tw_reuse", "2", 0, 2, set<&S::tcp_time_wait_reuse>},
     {"net/ipv4/tcp_window_scaling", "1", 0, 1, set<&S::tcp_window_scaling>},
     {"net/ipv4/tcp_wmem", "4096\t16384\t4194304", 1, INT32_MAX, set_sizes<&S::tcp_send_min, &S::tcp_send_default, &S::tcp_send_max>},
+    {"net/ipv6/icmp/echo_ignore_all", "0", 0, 1, set<&S::icmpv6_echo_ignore_all>},
+    {"net/ipv6/ip6frag_time", "60", 1, 255, set_seconds<&S::fragment_time_v6>},
 };
 // clang-format on
 

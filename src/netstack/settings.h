@@ -31,6 +31,9 @@ struct Settings {  // sizes in bytes
       tcp_keepalive_interval{75 * second}, tcp_invalid_interval{500 * millisecond};
   std::atomic<unsigned> tcp_keepalive_probes{9};
   std::atomic<size_t> tcp_max_syn_backlog{1024}, tcp_max_time_wait{32768}, tcp_max_orphans{16384};
+  std::atomic<bool> icmp_echo_ignore_all{false}, icmp_echo_ignore_broadcasts{true};
+  std::atomic<bool> icmpv6_echo_ignore_all{false};
+  std::atomic<Time> fragment_time{30 * second}, fragment_time_v6{60 * second};
   std::atomic<size_t> igmp_max_memberships{20}, igmp_max_sources{10};  // of a socket
   std::atomic<size_t> memory_limit{256 << 20};                         // of all queues together
 };

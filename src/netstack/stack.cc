@@ -36,6 +36,7 @@ class Stack::Continuation final : public Timed {
 Stack::Stack(Environment& environment)
     : environment_(environment),
       next_ip_id_(0),
+      reassembly_(make_ref<Reassembly>(*this)),
       tcp_ports_(Ports::Rules::Tcp, environment),
       udp_ports_(Ports::Rules::Udp, environment),
       echo_ports_(Ports::Rules::Udp, environment),

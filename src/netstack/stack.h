@@ -49,9 +49,15 @@ struct IpInfo {
   bool to_one = true;  // not to a broadcast or multicast address
   bool router_alert = false;
   bool dont_fragment = false;
-  uint16_t id = 0;                    // of IPv4
-  uint32_t flow_label = 0;            // of IPv6
-  std::vector<std::byte> ip_options;  // of IPv4, as they came
+  uint16_t id = 0;                        // of IPv4
+  uint32_t flow_label = 0;                // of IPv6
+  std::vector<std::byte> ip_options;      // of IPv4, as they came; this host has entered itself where they ask for it
+  std::vector<std::byte> answer_options;  // what of them an answer takes along
+  // Of IPv6: the headers between the first and the transport's, for errors about the packet.
+  std::vector<std::byte> extensions;
+  uint16_t last_extension = 0;  // where in them the last one begins
+  uint8_t first_header = 0;
+  size_t next_header_at() const;
 };
 
 // What to do about the size of the path's packets: IP_PMTUDISC_* (ip(7)).
@@ -88,6 +94,8 @@ struct IcmpError {
   Address reporter;
   uint32_t interface = 0;  // that it came from
 };
+
+bool is_error_message(Packet const&, bool v4);  // of ICMP, behind its IP header
 
 class UdpEndpoint;
 class TcpEndpoint;
@@ -183,6 +191,7 @@ class Stack {
 
  private:
   friend class Neighbours;
+  friend class Reassembly;
   friend class LoopbackLink;
   // stack.cc
   void work_off();
@@ -196,7 +205,14 @@ class Stack {
   // ip_input.cc
   void receive_ipv4(Interface&, PacketPtr);
   void receive_ipv6(Interface&, PacketPtr);
+  bool options_are_fine(IpInfo&, Packet&);
+  // ipv6_extensions.cc
   bool skip_extension_headers(IpInfo&, PacketPtr&);
+  void take_extension(IpInfo&, Packet&, size_t length);
+  bool take_options_header(IpInfo&, Packet&);
+  bool take_routing_header(IpInfo&, Packet&);
+  bool take_fragment_header(IpInfo&, PacketPtr&);
+  void send_problem(IpInfo const&, uint8_t code, size_t pointer, Packet&, bool even_to_groups);
   bool input_passes(FilterHook, IpInfo&, Packet&);
   bool filter_arrived(IpInfo&, Packet&);
   bool deliver_raw(IpInfo const&, Packet const&);  // raw_endpoint.cc: did anybody take it?
@@ -218,10 +234,14 @@ class Stack {
   void receive_mld(IpInfo const&, uint8_t type, Packet&);
   void receive_neighbour_message(IpInfo const&, IcmpHeader const&, Packet&);
   void send_icmp(Address const& source, Address const& destination, uint32_t interface, IcmpHeader, PacketPtr,
-                 uint8_t ttl = 0);
-  void send_error(IpInfo const&, uint8_t type, uint8_t code, uint32_t rest, Packet& about);
+                 SendOptions const& = {});
+  void answer_echo(IpInfo const&, uint8_t reply_type, uint32_t rest, PacketPtr);
+  void answer_timestamp(IpInfo const&, uint32_t rest, Packet&);
+  void send_error(IpInfo const&, uint8_t type, uint8_t code, uint32_t rest, Packet const& about,
+                  bool even_to_groups = false);
   void deliver_echo(IpInfo const&, IcmpHeader const&, Packet const& body);
-  void report_error(IpInfo const& embedded, Bytes transport, IcmpError const&);
+  void receive_icmp_error(IpInfo const&, IcmpHeader const&, Packet& quote);
+  void report_error(IpInfo const& quoted, Bytes transport, IcmpError const&);
   bool may_send_error();
   // udp_endpoint.cc, tcp_listener.cc
   void receive_udp(IpInfo const&, PacketPtr);
@@ -247,7 +267,7 @@ class Stack {
   std::atomic<uint32_t> next_ip_id_;
   std::atomic<size_t> memory_{0}, time_waits_{0}, orphans_{0};
   Routes routes_;
-  Reassembly reassembly_;
+  Ref<Reassembly> reassembly_;
   Ports tcp_ports_, udp_ports_, echo_ports_;  // outlive the endpoints that the wheel and the table of connections keep
   TimerWheel wheel_;
   TcpDemux tcp_;

@@ -15,6 +15,7 @@ class Environment {
  public:
   virtual ~Environment() = default;
   virtual Time now() = 0;
+  virtual Time wall_clock() { return now(); }  // since 1970, UTC
   virtual void random(std::span<std::byte> to) = 0;
   // Stack::run_timers() is wanted at this time. Called with locks of the stack held: it may not call back.
   virtual void wake_at(Time) = 0;

@@ -29,6 +29,8 @@ void Network::stop() {
 
 netstack::Time Network::now() { return kernel::host_now(CLOCK_MONOTONIC); }
 
+netstack::Time Network::wall_clock() { return kernel::host_now(CLOCK_REALTIME); }
+
 void Network::random(std::span<std::byte> to) { host::fill_random(to); }
 
 void Network::wake_at(netstack::Time t) {

@@ -20,6 +20,7 @@ class Network final : private netstack::Environment {
 
  private:
   netstack::Time now() override;
+  netstack::Time wall_clock() override;
   void random(std::span<std::byte> to) override;
   void wake_at(netstack::Time) override;
   void run();
