@@ -151,7 +151,8 @@ Fields parse_fields(std::string_view text) {
     } else if (tcp && parse_range(w, f)) {
       continue;
     } else if (yes_words.contains(w)) {
-      f[w] = "yes";
+      bool const said = at + 1 < words.size() && (words[at + 1] == "yes" || words[at + 1] == "none");
+      f[w] = said ? words[++at] : "yes";
     } else if (at + 1 < words.size()) {
       std::string const& value = words[++at];
       f[w] = value[0] == '"' ? value.substr(1) : value;

@@ -174,6 +174,8 @@ void LinuxSubject::configure(Setup const& setup) {
   write_file("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456");
   write_file("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 4194304");
   write_file("/proc/sys/net/ipv4/tcp_ecn", "2");
+  write_file("/proc/sys/net/ipv4/ip_forward", "0");
+  write_file("/proc/sys/net/ipv6/conf/all/forwarding", "0");
   std::string const failure = "ip could not set the interface up";
   if (run_ip(fmt::format("link set lo up\nlink set {} up\n", tap_name)) != "ok") throw std::runtime_error(failure);
   host::OwnedFd const any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

@@ -62,6 +62,7 @@ class Run {
   std::string step(Step const& s) {
     if (s.text[0] == '>') return expect(s);
     if (s.text.starts_with("quiet")) return quiet(s);
+    if (s.text.starts_with("settle")) return settle(s);
     if (s.after_s >= 0) subject_->wait_until(last_ + time_of(s.after_s));
     if (s.text[0] == '<') return inject(s.text.substr(1));
     return call(s);
@@ -130,7 +131,7 @@ class Run {
     auto const seen = next(latest);
     if (!seen) return "nothing was sent";
     if (word(seen->fields, "broken", "").empty() == false) return "a broken packet: " + text_of(seen->fields);
-    if (seen->at < earliest && s.after_s > 0)
+    if (seen->at < earliest && s.after_s > 0 && !s.at_most)
       return fmt::format("it came {:.3f} s after the step before, too early",
                          static_cast<double>(seen->at - last_) / static_cast<double>(second));
     std::string const wrong = difference(wanted, seen->fields);
@@ -148,6 +149,15 @@ class Run {
     return {};
   }
 
+  // What is sent meanwhile does not matter.
+  std::string settle(Step const& s) {
+    Time const until = last_ + time_of(std::stod(s.text.substr(6)));
+    while (next(until)) continue;
+    subject_->wait_until(until);
+    last_ = until;
+    return {};
+  }
+
   std::string call(Step const& s) {
     size_t const arrow = s.text.find("->");
     std::string expected = arrow == std::string::npos ? "" : s.text.substr(arrow + 2);
@@ -155,13 +165,13 @@ class Run {
     Words words = split(s.text.substr(0, arrow));
     bool const text = !expected.empty() && expected[0] == '"';
     if (words[0] == "read" && text) words.emplace_back("text");
-    if (text) expected.pop_back();
+    if (text) expected = unescaped(expected.substr(0, expected.size() - 1));
     last_ = subject_->now();
     std::string const got = subject_->call(words);
     if (verbose_) fmt::print("    {:9.3f} {} -> {}\n", clock(), s.text, got);
     if (expected.empty() && got.size() > 1 && got[0] == 'E' && std::isupper(static_cast<unsigned char>(got[1])))
       return "gave " + got;
-    if (!expected.empty() && got != expected) return fmt::format("gave {}", got);
+    if (!expected.empty() && got != expected) return fmt::format("gave {}", printable(got));
     return {};
   }
 

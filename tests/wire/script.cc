@@ -45,7 +45,8 @@ Step parse_step(std::string text, int line) {
     if (text.starts_with("stack:") || text.starts_with("linux:")) {
       s.whom = text[0] == 's' ? Whom::Stack : Whom::Linux;
       text = trimmed(text.substr(6));
-    } else if (text[0] == '+') {
+    } else if (text[0] == '+' || text[0] == '~') {
+      s.at_most = text[0] == '~';
       size_t used = 0;
       s.after_s = std::stod(text.substr(1), &used);
       text = trimmed(text.substr(1 + used));

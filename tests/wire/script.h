@@ -12,6 +12,7 @@ struct Step {
   int line = 0;
   std::string text;        // without its time and what it is for
   double after_s = -1;     // "+0.2": when, counted from the step before; negative: at once
+  bool at_most = false;    // "~0.2": by then
   Whom whom = Whom::Both;  // "stack:", "linux:"
 };
 

@@ -31,9 +31,30 @@ inline bool has_word(Words const& w, std::string const& word) {
   return false;
 }
 
+// "\\x08" stands for a byte.
+inline std::string unescaped(std::string const& text) {
+  std::string bytes;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size() && text[i + 1] == 'x') {
+      bytes += static_cast<char>(std::stoul(text.substr(i + 2, 2), nullptr, 16));
+      i += 3;
+    } else {
+      bytes += text[i];
+    }
+  }
+  return bytes;
+}
+
+inline std::string printable(std::string const& bytes) {
+  std::string text;
+  for (char const c : bytes)
+    text += c < ' ' || c > '~' ? fmt::format("\\x{:02x}", static_cast<uint8_t>(c)) : std::string(1, c);
+  return text;
+}
+
 // What `write` and `send` send: a text, or so many bytes of the stream's pattern from `at` on.
 inline std::string content(std::string const& what, uint32_t at) {
-  if (!what.empty() && what[0] == '"') return what.substr(1);
+  if (!what.empty() && what[0] == '"') return unescaped(what.substr(1));
   Words const one{what};
   std::string bytes(static_cast<size_t>(number_argument(one, 0, 0)), 0);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = pattern_at(at + static_cast<uint32_t>(i));

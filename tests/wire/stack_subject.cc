@@ -263,10 +263,12 @@ std::string StackSubject::send(StackHandle& h, Words const& w) {
   c.append_copy(std::as_bytes(std::span(bytes)));
   std::optional<Peer> to;
   if (argument(w, 3) == "to") to = peer_of(w, 4, 5000);
+  SendOptions options = h.options;
+  if (to && to->address.is_multicast() && options.ttl == 0) options.ttl = 1;
   BindRequest defaults;
-  Result<size_t> const sent = h.udp   ? h.udp->send(std::move(c), to, h.options, defaults)
-                              : h.raw ? h.raw->send(std::move(c), to, h.options)
-                                      : h.echo->send(std::move(c), to, h.options, defaults);
+  Result<size_t> const sent = h.udp   ? h.udp->send(std::move(c), to, options, defaults)
+                              : h.raw ? h.raw->send(std::move(c), to, options)
+                                      : h.echo->send(std::move(c), to, options, defaults);
   return sent ? std::to_string(*sent) : errno_word(sent.error().code);
 }
 
