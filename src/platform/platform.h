@@ -19,7 +19,6 @@
 
 #include "base/ref.h"
 #include "base/result.h"
-#include "host/fd.h"
 
 namespace cofferdam::platform {
 
@@ -276,8 +275,6 @@ class ProcessSource : public RefCounted {
  public:
   // An empty address space with one thread, all registers zero. Guest mappings start empty but for the vDSO.
   virtual Result<NewProcess> new_process() = 0;
-  // The host process that the others descend from, as a pidfd. Valid as long as the source is there.
-  virtual Result<host::OwnedFd> ancestor() = 0;
 };
 
 class Platform {

@@ -234,7 +234,6 @@ class ScriptedSource final : public platform::ProcessSource {
     auto space = make_ref<ScriptedSpace>(script_);
     return platform::NewProcess{space, std::make_unique<ScriptedContext>(space, script_)};
   }
-  Result<host::OwnedFd> ancestor() override { return fail(Errno::NoSys); }  // there is no process
 
  private:
   std::shared_ptr<Script> script_;

@@ -30,7 +30,6 @@ inline constexpr std::array host_calls = {
     HostCall{SYS_process_vm_writev, -1, 0, 0, "guest memory"},
     HostCall{SYS_tgkill, -1, 0, 0, "interrupts a guest thread (SIGUSR1), asks whether it lives (0)"},
     HostCall{SYS_kill, -1, 0, 0, "ends a stub (SIGKILL)"},
-    HostCall{SYS_pidfd_open, 1, 0xffffffff, 0, "a stub that the command is to put into a container's cgroup"},
     HostCall{SYS_waitid, -1, 0, 0, "reaps stubs; is a pid a child of ours"},
     HostCall{SYS_ioctl, 1, 0xffffffff, SECCOMP_IOCTL_NOTIF_RECV, "approval of calls that a stub was told to make"},
     HostCall{SYS_ioctl, 1, 0xffffffff, SECCOMP_IOCTL_NOTIF_SEND, "approval of calls that a stub was told to make"},

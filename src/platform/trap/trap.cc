@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -15,13 +14,6 @@
 
 namespace cofferdam::platform::trap {
 namespace {
-
-// The one of our children with this number: it stays ours until we have reaped it.
-Result<host::OwnedFd> open_process(pid_t pid) {
-  host::OwnedFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!fd) return fail_host(errno);
-  return fd;
-}
 
 // Fresh processes, clones of a zygote. From the second one on, one is kept ready: a thread makes it while the last
 // one's program begins, so that execve does not wait for it.
@@ -36,11 +28,6 @@ class Nursery final : public ProcessSource {
     ready_.reset();
     MutexLock lock(zygote_mutex_);
     zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
-  }
-
-  Result<host::OwnedFd> ancestor() override {
-    MutexLock lock(zygote_mutex_);
-    return open_process(zygote_->thread());
   }
 
   // Another one's zygote.
