@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "kernel/task/task.h"
 #include "socket/inet/inet_socket.h"
@@ -30,8 +31,8 @@ struct FilterProgram {  // struct sock_fprog
 static_assert(sizeof(FilterProgram) == sizeof(sock_fprog));
 
 std::string name_in(std::span<std::byte const> value) {
-  std::string name(value.size(), 0);
-  std::memcpy(name.data(), value.data(), value.size());
+  std::string name;
+  std::ranges::transform(value, std::back_inserter(name), [](std::byte b) { return std::to_integer<char>(b); });
   name.resize(std::min(name.find('\0'), std::min<size_t>(name.size(), IFNAMSIZ - 1)));
   return name;
 }
