@@ -269,22 +269,12 @@ class Context {
   virtual void serve_futex_natively_once() {}
 };
 
-// Where fresh address spaces come from. What comes from one source descends from one host process: the host's limits
-// and accounts of that one (its cgroups) are those of all that is made from then on.
-class ProcessSource : public RefCounted {
- public:
-  // An empty address space with one thread, all registers zero. Guest mappings start empty but for the vDSO.
-  virtual Result<NewProcess> new_process() = 0;
-};
-
 class Platform {
  public:
   virtual ~Platform() = default;
   virtual std::string_view name() const = 0;
-  // The one that there is from the start, and another.
-  virtual Ref<ProcessSource> const& first_source() const = 0;
-  virtual Result<Ref<ProcessSource>> new_source() = 0;
-  Result<NewProcess> new_process() { return first_source()->new_process(); }
+  // An empty address space with one thread, all registers zero. Guest mappings start empty but for the vDSO.
+  virtual Result<NewProcess> new_process() = 0;
   // First address that guests cannot use (TASK_SIZE as the guest sees it), page aligned.
   virtual uint64_t user_limit() const = 0;
   virtual uint64_t min_address() const = 0;  // mmap_min_addr as the guest meets it

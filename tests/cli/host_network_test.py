@@ -6,7 +6,7 @@ import sys
 
 import harness
 from harness import check, equal
-from network_test import ANSWER, INSIDE, OUTSIDE, in_namespace, ip, python, talk, two_namespaces
+from network_test import ANSWER, INSIDE, OUTSIDE, hook_that_makes_the_network, in_namespace, ip, python, talk, two_namespaces
 from posture_test import KEPT
 
 HOST = ("--network", "host")
@@ -77,22 +77,9 @@ def test_a_namespace_of_its_own_has_a_loopback(place):
 
 def test_hooks_make_the_network(place):
     with two_namespaces(place) as (outside, inside):
-        hook = place.path / "host-network-hook"
-        hook.write_text(f"""#!/bin/sh
-set -e
-pid=$(sed 's/.*"pid": *\\([0-9]*\\).*/\\1/')
-ip -n {inside} link set eth0 netns $pid
-nsenter -t $pid -n ip address add {INSIDE}/24 dev eth0
-nsenter -t $pid -n ip link set eth0 up
-""")
-        hook.chmod(0o755)
-
-        def change(config):
-            config["hooks"] = {"createRuntime": [{"path": str(hook), "env": [f"PATH={os.environ['PATH']}"]}]}
-
         server = python(outside, ANSWER, OUTSIDE)
         equal(server.stdout.readline(), "ready\n", "the server")
-        done = place.run(*HOST, "run", "--bundle", place.bundle(("/guest", "net-fetch", OUTSIDE, "5002"), change), place.id())
+        done = place.run(*HOST, "run", "--bundle", place.bundle(("/guest", "net-fetch", OUTSIDE, "5002"), hook_that_makes_the_network(place, inside)), place.id())
         server.wait(harness.TIMEOUT)
         equal(done.out, "HELLO\n", repr(done))
 

@@ -147,24 +147,29 @@ def test_the_default_route_is_there(place):
             equal(routes, {("eth0", "00000000", "0100D50A"), ("eth0", "0000D50A", "00000000")}, repr(done))
 
 
-def test_hooks_make_the_network(place):
-    """As Docker does: the hook puts an interface into the namespace of the process that it is told."""
-    for runtime in place.runtimes():
-        with two_namespaces(place) as (outside, inside):
-            hook = place.path / "network-hook"
-            hook.write_text(f"""#!/bin/sh
+def hook_that_makes_the_network(place, inside):
+    """A change of the configuration: the hook puts the interface into the namespace of the process that it is told."""
+    hook = place.path / "network-hook"
+    hook.write_text(f"""#!/bin/sh
 set -e
 pid=$(sed 's/.*"pid": *\\([0-9]*\\).*/\\1/')
 ip -n {inside} link set eth0 netns $pid
 nsenter -t $pid -n ip address add {INSIDE}/24 dev eth0
 nsenter -t $pid -n ip link set eth0 up
 """)
-            hook.chmod(0o755)
+    hook.chmod(0o755)
 
-            def change(config):
-                config["hooks"] = {"createRuntime": [{"path": str(hook), "env": [f"PATH={os.environ['PATH']}"]}]}
+    def change(config):
+        config["hooks"] = {"createRuntime": [{"path": str(hook), "env": [f"PATH={os.environ['PATH']}"]}]}
 
-            with echo(place, change, runtime):
+    return change
+
+
+def test_hooks_make_the_network(place):
+    """As Docker does: the hook puts an interface into the namespace of the process that it is told."""
+    for runtime in place.runtimes():
+        with two_namespaces(place) as (outside, inside):
+            with echo(place, hook_that_makes_the_network(place, inside), runtime):
                 talk(outside, INSIDE)
 
 

@@ -227,26 +227,13 @@ class ScriptedContext final : public Context {
   platform::Registers registers_{.rip = 0x400000, .rsp = window + 0x8000, .eflags = 0x202};
 };
 
-class ScriptedSource final : public platform::ProcessSource {
+class ScriptedPlatform final : public platform::Platform {
  public:
-  explicit ScriptedSource(std::shared_ptr<Script> script) : script_(std::move(script)) {}
+  explicit ScriptedPlatform(std::shared_ptr<Script> script) : script_(std::move(script)) {}
+  std::string_view name() const override { return "script"; }
   Result<platform::NewProcess> new_process() override {
     auto space = make_ref<ScriptedSpace>(script_);
     return platform::NewProcess{space, std::make_unique<ScriptedContext>(space, script_)};
-  }
-
- private:
-  std::shared_ptr<Script> script_;
-};
-
-class ScriptedPlatform final : public platform::Platform {
- public:
-  explicit ScriptedPlatform(std::shared_ptr<Script> const& script)
-      : script_(script), source_(make_ref<ScriptedSource>(script)) {}
-  std::string_view name() const override { return "script"; }
-  Ref<platform::ProcessSource> const& first_source() const override { return source_; }
-  Result<Ref<platform::ProcessSource>> new_source() override {
-    return Ref<platform::ProcessSource>(make_ref<ScriptedSource>(script_));
   }
   uint64_t user_limit() const override { return limit; }
   uint64_t min_address() const override { return least; }
@@ -256,8 +243,7 @@ class ScriptedPlatform final : public platform::Platform {
   int cpu_count() const override { return 2; }
 
  private:
-  std::shared_ptr<Script> const script_;
-  Ref<platform::ProcessSource> const source_;
+  std::shared_ptr<Script> script_;
 };
 
 }  // namespace cofferdam::fuzz

@@ -7,28 +7,11 @@
 
 #include "kernel/kernel.h"
 #include "kernel/task/task.h"
+#include "kernel/vfs/rootless_file_system.h"
 #include "kernel/vfs/vfs_state.h"
 
 namespace cofferdam::kernel {
 namespace {
-
-class NamespaceFileSystem final : public FileSystem {
- public:
-  explicit NamespaceFileSystem(uint64_t device) : device_(device) {}
-  std::string_view type_name() const override { return "nsfs"; }
-  Result<struct statfs> statfs() override {
-    struct statfs s{};
-    s.f_type = NSFS_MAGIC;
-    s.f_bsize = s.f_frsize = 4096;
-    s.f_namelen = 255;
-    return s;
-  }
-  Ref<Inode> root() override { return {}; }
-  uint64_t device() const override { return device_; }
-
- private:
-  uint64_t device_;
-};
 
 // ioctl_nsfs(2).
 class NamespaceFile final : public File {
@@ -128,7 +111,9 @@ std::string namespace_text(Namespace const& space) {
   return fmt::format("{}:[{}]", namespace_name(space.kind()), space.number());
 }
 
-Ref<FileSystem> make_namespace_file_system(uint64_t device) { return make_ref<NamespaceFileSystem>(device); }
+Ref<FileSystem> make_namespace_file_system(uint64_t device) {
+  return make_ref<RootlessFileSystem>("nsfs", NSFS_MAGIC, device);
+}
 
 Path namespace_path(Kernel& kernel, Ref<Namespace> space) {
   auto& state = kernel.vfs().state();

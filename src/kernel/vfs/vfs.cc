@@ -1,5 +1,6 @@
 #include "kernel/vfs/vfs.h"
 
+#include <linux/magic.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -7,35 +8,14 @@
 #include "kernel/kernel.h"
 #include "kernel/namespace/namespace_file.h"
 #include "kernel/task/task.h"
+#include "kernel/vfs/rootless_file_system.h"
 #include "kernel/vfs/vfs_state.h"
 #include "kernel/vfs/walk.h"
 
 namespace cofferdam::kernel {
-namespace {
-
-// Where inodes live that stand in no file system.
-class AnonymousFileSystem final : public FileSystem {
- public:
-  explicit AnonymousFileSystem(uint64_t device) : device_(device) {}
-  std::string_view type_name() const override { return "tmpfs"; }
-  Result<struct statfs> statfs() override {
-    struct statfs s{};
-    s.f_type = 0x01021994;  // TMPFS_MAGIC: memfd_create(2) files live in one
-    s.f_bsize = s.f_frsize = 4096;
-    s.f_namelen = 255;
-    return s;
-  }
-  Ref<Inode> root() override { return {}; }
-  uint64_t device() const override { return device_; }
-
- private:
-  uint64_t device_;
-};
-
-}  // namespace
 
 Vfs::Vfs(Kernel& kernel) : kernel_(kernel), state_(std::make_unique<State>()) {
-  state_->anonymous = make_ref<AnonymousFileSystem>(allocate_device());
+  state_->anonymous = make_ref<RootlessFileSystem>("tmpfs", TMPFS_MAGIC, allocate_device());  // of memfd_create(2)
   state_->anonymous_mount = state_->mounts.create(state_->anonymous, make_ref<Dentry>(Ref<Inode>()), 0);
   state_->namespaces = make_namespace_file_system(allocate_device());
   state_->namespaces_mount = state_->mounts.create(state_->namespaces, make_ref<Dentry>(Ref<Inode>()), 0);

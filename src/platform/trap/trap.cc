@@ -15,13 +15,13 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-// Fresh processes, clones of a zygote. From the second one on, one is kept ready: a thread makes it while the last
+// Fresh processes, clones of the zygote. From the second one on, one is kept ready: a thread makes it while the last
 // one's program begins, so that execve does not wait for it.
-class Nursery final : public ProcessSource {
+class Nursery {
  public:
   Nursery(std::shared_ptr<Shared> shared, std::unique_ptr<TrapContext> zygote, stub::SignalContext const& fresh)
       : shared_(std::move(shared)), fresh_context_(fresh), zygote_(std::move(zygote)) {}
-  ~Nursery() override {
+  ~Nursery() {
     ending_.store(true);
     ask();
     if (maker_.joinable()) maker_.join();
@@ -30,13 +30,7 @@ class Nursery final : public ProcessSource {
     zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
   }
 
-  // Another one's zygote.
-  Result<std::unique_ptr<TrapContext>> spawn_zygote() {
-    auto made = TRY(spawn());
-    return std::unique_ptr<TrapContext>(static_cast<TrapContext*>(made.context.release()));
-  }
-
-  Result<NewProcess> new_process() override {
+  Result<NewProcess> take() {
     std::optional<NewProcess> ready;
     {
       MutexLock lock(mutex_);
@@ -100,15 +94,10 @@ class TrapPlatform final : public Platform {
       : shared_(zygote.shared),
         reaper_(zygote.shared, zygote.context->thread()),
         watch_(zygote.shared->pace),
-        fresh_context_(zygote.fresh_context),
-        nursery_(make_ref<Nursery>(zygote.shared, std::move(zygote.context), zygote.fresh_context)),
-        first_source_(nursery_) {}
+        nursery_(zygote.shared, std::move(zygote.context), zygote.fresh_context) {}
 
   std::string_view name() const override { return "trap"; }
-  Ref<ProcessSource> const& first_source() const override { return first_source_; }
-  Result<Ref<ProcessSource>> new_source() override {
-    return Ref<ProcessSource>(make_ref<Nursery>(shared_, TRY(nursery_->spawn_zygote()), fresh_context_));
-  }
+  Result<NewProcess> new_process() override { return nursery_.take(); }
   uint64_t user_limit() const override { return stub::user_limit; }
   uint64_t min_address() const override { return stub::min_address; }
   uint64_t vdso_address() const override { return shared_->vdso_address; }
@@ -120,9 +109,7 @@ class TrapPlatform final : public Platform {
   std::shared_ptr<Shared> shared_;
   Reaper reaper_;
   PlacementWatch watch_;
-  stub::SignalContext const fresh_context_;
-  Ref<Nursery> const nursery_;
-  Ref<ProcessSource> const first_source_;
+  Nursery nursery_;
 };
 
 }  // namespace
