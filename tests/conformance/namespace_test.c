@@ -574,6 +574,28 @@ CASE(a_bound_file_keeps_a_namespace_and_shows_as_nsfs) {
   close(fd);
   OK(umount("at"));
 }
+// Each is mounted by its file in the one before, and nothing else holds it.
+CASE(a_long_chain_of_mount_namespaces_ends_at_once) {
+  char place[512], file[64];
+  stay_on_one_cpu();
+  private_mounts();
+  EXPECT(getcwd(place, sizeof place - 8) != NULL);
+  strcat(place, "/file");
+  close((int)OK(open(place, O_CREAT | O_RDWR, 0600)));
+  int first = open_space("mnt"), last = (int)OK(fcntl(first, F_DUPFD_CLOEXEC, 0));
+  for (int i = 0; i < 2500; ++i) {
+    OK(unshare(CLONE_NEWNS));
+    int next = open_space("mnt");
+    snprintf(file, sizeof file, "/proc/self/fd/%d", next);
+    OK(setns(last, CLONE_NEWNS));
+    OK(mount(file, place, NULL, MS_BIND, NULL));
+    OK(setns(next, CLONE_NEWNS));
+    close(last);
+    last = next;
+  }
+  close(first);
+  EXPECT_ERRNO(umount2(place, MNT_DETACH), EINVAL);  // here nothing was mounted
+}
 CASE(a_mount_namespace_cannot_be_bound_in_itself_or_a_younger_one) {
   stay_on_one_cpu();
   private_mounts();

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "kernel/kernel.h"
 #include "kernel/vfs/vfs_state.h"
@@ -10,14 +11,31 @@ MountNamespace::MountNamespace(Kernel& kernel)
       kernel_(kernel),
       sequence_(kernel.vfs().state().next_namespace.fetch_add(1, std::memory_order_relaxed)) {}
 
+// A mount may hold another namespace by its file, and that one a next: one after the other, not one within the other.
 void MountNamespace::last_ref_dropped() {
-  std::vector<Ref<RefCounted>> dropped;
+  auto& state = kernel_.vfs().state();
   {
-    auto& state = kernel_.vfs().state();
-    WriteLock lock(state.dentries.lock());
-    state.mounts.dissolve(*this, dropped);
+    MutexLock lock(state.ending_namespaces.mutex);
+    state.ending_namespaces.waiting.push_back(this);
+    if (std::exchange(state.ending_namespaces.is_ending, true)) return;
   }
-  delete this;
+  while (MountNamespace* next = state.ending_namespaces.take()) {
+    std::vector<Ref<RefCounted>> dropped;
+    {
+      WriteLock lock(state.dentries.lock());
+      state.mounts.dissolve(*next, dropped);
+    }
+    delete next;
+  }
+}
+
+MountNamespace* EndingNamespaces::take() {
+  MutexLock lock(mutex);
+  is_ending = !waiting.empty();
+  if (!is_ending) return nullptr;
+  MountNamespace* next = waiting.back();
+  waiting.pop_back();
+  return next;
 }
 
 Ref<Mount> MountTree::create(Ref<FileSystem> fs, Ref<Dentry> root, unsigned long flags) {

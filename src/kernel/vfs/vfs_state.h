@@ -5,6 +5,7 @@
 #include <functional>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/file_capabilities.h"
@@ -79,7 +80,16 @@ class MountTree {
   int next_group_ = 1;
 };
 
+// Mount namespaces without references, on their way out.
+struct EndingNamespaces {
+  Mutex mutex;
+  std::vector<MountNamespace*> waiting GUARDED_BY(mutex);
+  bool is_ending GUARDED_BY(mutex) = false;  // a thread is at it
+  MountNamespace* take();                    // null: that was all
+};
+
 struct Vfs::State {
+  EndingNamespaces ending_namespaces;
   DentryCache dentries{max_cached_dentries};
   Notifications notifications{dentries};
   MountTree mounts;
