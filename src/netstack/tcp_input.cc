@@ -322,7 +322,10 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     snd_buffer_.trim_front(bytes - (fin_acked ? 1 : 0));
     totals_.bytes_acked += bytes;
     snd_una_ = h.acknowledgment;
+    // What is older is forgotten: after 2 GiB it would seem to lie ahead.
     if (small_sent_ < snd_una_) small_sent_ = snd_una_;
+    if (snd_urgent_ < snd_una_) snd_urgent_ = snd_una_;
+    if (recover_ < snd_una_ - 1) recover_ = snd_una_ - 1;
     if (backoff_ != 0) rto_ = current_rto();  // until a round trip is measured again (RFC 6298 5.7)
     retransmits_ = backoff_ = 0;
     stalled_since_ = board_.empty() ? 0 : now;

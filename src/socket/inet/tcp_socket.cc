@@ -41,6 +41,7 @@ TcpSocket::TcpSocket(Task& creator, std::shared_ptr<Network> network, int domain
   auto [send_size, receive_size] = endpoint_->buffer_sizes();
   send_buffer_ = static_cast<int>(send_size);
   receive_buffer_ = static_cast<int>(receive_size);
+  endpoint_->change_options([](netstack::TcpOptionsSet& o) { o.urgent_inline = true; });  // MSG_OOB is refused
 }
 
 TcpSocket::TcpSocket(Task& creator, TcpSocket& listener, Ref<TcpEndpoint> endpoint, int flags)
