@@ -71,13 +71,24 @@ Result<Datagram> DatagramEndpoint::receive(bool peek) {
 Result<Datagram> DatagramEndpoint::peek_at(size_t& offset) {
   MutexLock lock(mutex_);
   if (error_ != 0) return fail_host(std::exchange(error_, 0));
-  for (size_t i = 0; i < queue_.size(); ++i) {
-    size_t const size = queue_[i].payload.size();
-    if (offset < size || (offset == 0 && size == 0)) return queue_[i].copy();
-    offset -= size;
-  }
+  if (Datagram const* d = find(offset)) return d->copy();
+  offset = 0;
   if (shut_read_) return Datagram();
   return fail(Errno::Again);
+}
+
+bool DatagramEndpoint::has_at(size_t offset) const {
+  MutexLock lock(mutex_);
+  return error_ != 0 || shut_read_ || find(offset) != nullptr;
+}
+
+Datagram const* DatagramEndpoint::find(size_t& offset) const {
+  for (size_t i = 0; i < queue_.size(); ++i) {
+    size_t const size = queue_[i].payload.size();
+    if (offset < size || (offset == 0 && size == 0)) return &queue_[i];
+    offset -= size;
+  }
+  return nullptr;
 }
 
 // Joins what arrives with what came last, when a reader could not tell them from one large packet that was cut.

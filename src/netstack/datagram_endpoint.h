@@ -47,6 +47,8 @@ class DatagramEndpoint : public RefCounted {
   // The one that holds the byte at `offset` of the queue, which stays there; `offset` becomes that within it
   // (SO_PEEK_OFF).
   Result<Datagram> peek_at(size_t& offset);
+  // Would take() or peek_at() give anything but EAGAIN? Takes nothing, no pending error either.
+  bool has_at(size_t offset) const;
   Peer local() const;
   std::optional<Peer> remote() const;
   Events ready() const;
@@ -106,6 +108,9 @@ class DatagramEndpoint : public RefCounted {
                   shut_write_ GUARDED_BY(mutex_) = false, closed_ GUARDED_BY(mutex_) = false;
 
  private:
+  // The datagram at this many queued bytes; `offset` becomes the rest, within it.
+  Datagram const* find(size_t& offset) const REQUIRES(mutex_);
+
   Ring<Datagram> queue_ GUARDED_BY(mutex_);
   size_t queued_ GUARDED_BY(mutex_) = 0;
   uint64_t drops_ GUARDED_BY(mutex_) = 0;

@@ -228,6 +228,21 @@ BOTH(refused_datagram_comes_back_in_the_error_queue) {
   char room[8];
   EXPECT_ERRNO(recv(fd, room, sizeof room, MSG_ERRQUEUE | MSG_DONTWAIT), EAGAIN);
 }
+BOTH(receiver_sleeps_beside_a_full_error_queue) {
+  char room[8];
+  struct timeval soon = {.tv_usec = 100000};
+  int closed = new_socket(way, SOCK_DGRAM), fd = new_socket(way, SOCK_DGRAM);
+  OK(try_bind(closed, loopback(way, 0)));
+  struct name to = loopback(way, port_of(closed));
+  close(closed);
+  set(fd, level_of(way), recverr_of(way), 1);
+  OK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon));
+  EXPECT_EQ(sendto(fd, "hello", 5, 0, SA(to), to.length), 5);
+  wait_for(fd, POLLERR);
+  EXPECT_EQ(get(fd, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+  EXPECT_ERRNO(recv(fd, room, sizeof room, 0), EAGAIN);
+  EXPECT_EQ(recv(fd, room, sizeof room, MSG_ERRQUEUE), 5);
+}
 BOTH(without_recverr_an_unconnected_socket_hears_nothing) {
   char room[8];
   int closed = new_socket(way, SOCK_DGRAM), fd = new_socket(way, SOCK_DGRAM);
@@ -237,6 +252,26 @@ BOTH(without_recverr_an_unconnected_socket_hears_nothing) {
   EXPECT_EQ(sendto(fd, "hello", 5, 0, SA(to), to.length), 5);
   sleep_ms(20);
   EXPECT_ERRNO(recv(fd, room, sizeof room, MSG_DONTWAIT), EAGAIN);
+}
+
+EACH(peek_offset_behind_the_end_of_a_shut_socket_reads_nothing) {
+  char room[8];
+  make_pair_of(way, SOCK_DGRAM);
+  set(client, SOL_SOCKET, SO_PEEK_OFF, 5);
+  OK(shutdown(client, SHUT_RD));
+  EXPECT_EQ(recv(client, room, sizeof room, MSG_PEEK), 0);
+  EXPECT_EQ(recv(client, room, sizeof room, MSG_PEEK | MSG_TRUNC), 0);
+}
+EACH(waiting_peek_at_an_offset_hears_of_an_error) {
+  char room[8];
+  int fd = connected(way, SOCK_DGRAM, unused_port(way, SOCK_DGRAM));
+  set(fd, SOL_SOCKET, SO_PEEK_OFF, 0);
+  pid_t child = IN_CHILD({
+    sleep_ms(50);
+    OK(send(fd, "x", 1, 0));
+  });
+  EXPECT_ERRNO(recv(fd, room, sizeof room, MSG_PEEK), ECONNREFUSED);
+  EXPECT_EXIT(child, 0);
 }
 
 // --- filters ---

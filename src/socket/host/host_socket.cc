@@ -40,6 +40,32 @@ uint64_t inode_of(host::OwnedFd const& fd, kernel::Kernel& kernel) {
   return facts ? facts->stx_ino : kernel.ipc().allocate_inode();
 }
 
+// Sleeps until something happens to the host's socket. What is ready and what a call would find are not the same there
+// (a full error queue makes it readable for ever), so who was told EAGAIN after this was made waits for a change.
+class Happening final : public kernel::Waiter {
+ public:
+  Happening(Task& task, kernel::WaitQueue& queue, kernel::PollMask interest) : task_(task), queue_(queue) {
+    queue_.add(*this, interest);
+  }
+  ~Happening() { queue_.remove(*this); }
+  void on_event(kernel::PollMask) override {
+    happened_ = true;
+    task_.wake();
+  }
+  Result<void> wait(kernel::Deadline deadline) {
+    for (;;) {
+      task_.prepare_to_wait();
+      if (happened_.exchange(false)) return {};
+      TRY(task_.wait(deadline));
+    }
+  }
+
+ private:
+  Task& task_;
+  kernel::WaitQueue& queue_;
+  std::atomic<bool> happened_{false};
+};
+
 }  // namespace
 
 SocketName to_host(SocketAddress const& a) { return {a.storage, a.length}; }
@@ -150,15 +176,20 @@ Result<size_t> HostSocket::send(Task& task, IoSource& from, SendRequest& request
   auto const deadline = send_deadline();
   int flags = request.flags & send_flags;
   size_t done = 0;
-  do {
+  std::optional<Happening> happening;
+  for (;;) {
     auto sent = send_some(from, name, control, flags);
     if (sent) {
       done += *sent;
+      if (from.remaining() == 0) return done;
       continue;
     }
     if (sent.error() == Errno::Again && !nowait) {
-      auto const room = [&] { return host::ready_now(fd_.get(), POLLOUT) != 0; };
-      auto waited = task.wait_until(queue_, EPOLLOUT, deadline, room);
+      if (!happening) {
+        happening.emplace(task, queue_, EPOLLOUT);
+        continue;
+      }
+      auto const waited = happening->wait(deadline);
       if (waited) continue;
       sent = std::unexpected(interrupted(waited.error(), send_has_timeout()));
     }
@@ -166,6 +197,7 @@ Result<size_t> HostSocket::send(Task& task, IoSource& from, SendRequest& request
       connecting_ = true;
       flags &= ~MSG_FASTOPEN;
       auto connected = wait_connected(task, name);
+      if (connected && from.remaining() == 0) return done;
       if (connected) continue;
       sent = std::unexpected(connected.error());
     }
@@ -173,20 +205,19 @@ Result<size_t> HostSocket::send(Task& task, IoSource& from, SendRequest& request
     if (sent.error() == Errno::Pipe && is_stream() && !(request.flags & MSG_NOSIGNAL))
       return std::unexpected(kernel::broken_pipe(task));
     return sent;
-  } while (from.remaining() != 0);
-  return done;
+  }
 }
 
 // --- receiving ---
 
-std::optional<ReceiveResult> HostSocket::receive_held(IoSink& to, int flags) {
+std::optional<Result<ReceiveResult>> HostSocket::receive_held(IoSink& to, int flags) {
   if (!holds_) return std::nullopt;
   MutexLock lock(held_mutex_);
   if (held_.empty()) return std::nullopt;
   ReceiveResult result;
   size_t const n = std::min(held_.size(), to.remaining());
   auto put = flags & MSG_TRUNC ? Result<size_t>(n) : to.put(std::span(held_).first(n));
-  if (!put) return std::nullopt;
+  if (!put) return std::unexpected(put.error());
   result.bytes = *put;
   if (!(flags & MSG_PEEK)) held_.erase(held_.begin(), held_.begin() + static_cast<ptrdiff_t>(*put));
   holds_ = !held_.empty();
@@ -234,6 +265,7 @@ Result<ReceiveResult> HostSocket::receive(Task& task, IoSink& to, int flags) {
   // The host's socket does not wait for SO_RCVLOWAT itself, but is readable from there on.
   bool const patient = is_stream() && low_water_ > 1 && !nowait && !(flags & MSG_OOB);
   ReceiveResult whole;
+  std::optional<Happening> happening;
   for (;;) {
     bool const early = patient && !holds_ && host::ready_now(fd_.get(), POLLIN | POLLRDHUP) == 0;
     auto got = early ? Result<ReceiveResult>(fail(Errno::Again)) : receive_some(to, flags);
@@ -245,9 +277,13 @@ Result<ReceiveResult> HostSocket::receive(Task& task, IoSink& to, int flags) {
       continue;
     }
     if (got.error() == Errno::Again && !nowait) {
-      uint32_t const events = flags & MSG_OOB ? POLLPRI : POLLIN;
-      auto const there = [&] { return host::ready_now(fd_.get(), events | POLLRDHUP) != 0; };
-      auto waited = task.wait_until(queue_, EPOLLIN | EPOLLRDHUP, deadline, there);
+      // One that does not wait is told EAGAIN when the socket was shut, one that does the end.
+      if (!is_stream() && (host::ready_now(fd_.get(), POLLRDHUP) & POLLRDHUP)) return whole;
+      if (!happening) {
+        happening.emplace(task, queue_, EPOLLIN | EPOLLRDHUP | EPOLLPRI);
+        continue;
+      }
+      auto const waited = happening->wait(deadline);
       if (waited) continue;
       got = std::unexpected(interrupted(waited.error(), receive_has_timeout()));
     }

@@ -54,7 +54,8 @@ class HostSocket : public kernel::Socket {
   Result<void> wait_connected(kernel::Task&, host::SocketName const&);
   Result<size_t> send_some(kernel::IoSource&, host::SocketName const&, std::span<std::byte const> control, int flags);
   Result<kernel::ReceiveResult> receive_some(kernel::IoSink&, int flags);
-  std::optional<kernel::ReceiveResult> receive_held(kernel::IoSink&, int flags);
+  // Nothing: no bytes are held. EFAULT.
+  std::optional<Result<kernel::ReceiveResult>> receive_held(kernel::IoSink&, int flags);
   Result<void> set_linger(std::span<std::byte const> value);
 
   kernel::Kernel& kernel_;

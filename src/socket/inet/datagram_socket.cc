@@ -357,14 +357,9 @@ Result<ReceiveResult> DatagramSocket::receive(Task& task, IoSink& to, int flags)
     auto d = take(flags, from);
     if (d) return deliver(*d, to, flags, from);
     if (d.error() != Errno::Again || nowait) return std::unexpected(d.error());
-    constexpr auto ends = netstack::event_in | netstack::event_error | netstack::event_read_hang_up;
     auto const there = [&] {
-      if (peek_offset_ >= 0 && (flags & MSG_PEEK)) {
-        size_t at = static_cast<size_t>(std::max(0, peek_offset_.load()));
-        auto const found = endpoint().peek_at(at);
-        return found || found.error() != Errno::Again;
-      }
-      return (endpoint().ready() & ends) != 0;
+      int const offset = flags & MSG_PEEK ? peek_offset_.load() : 0;
+      return endpoint().has_at(static_cast<size_t>(std::max(0, offset)));
     };
     auto waited = task.wait_until(notifier_->queue, EPOLLIN, deadline, there, true);
     if (!waited) return std::unexpected(interrupted(waited.error(), receive_has_timeout()));
