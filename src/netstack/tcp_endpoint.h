@@ -266,7 +266,7 @@ class TcpEndpoint final : public TcpReceiver {
   SeqNum small_sent_ GUARDED_BY(mutex_);  // end of the last segment that was not full (Minshall)
   Time cork_since_ GUARDED_BY(mutex_) = 0;
   uint32_t mss_ GUARDED_BY(mutex_) = 536, peer_mss_ GUARDED_BY(mutex_) = 536, advertised_mss_ GUARDED_BY(mutex_) = 536;
-  bool tell_writable_ GUARDED_BY(mutex_) = false;  // somebody found it full
+  mutable bool tell_writable_ GUARDED_BY(mutex_) = false;  // somebody found it full
 
   // Receive sequence space.
   SeqNum irs_ GUARDED_BY(mutex_), rcv_nxt_ GUARDED_BY(mutex_), rcv_edge_ GUARDED_BY(mutex_);

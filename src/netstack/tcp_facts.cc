@@ -24,7 +24,9 @@ Events TcpEndpoint::ready_locked() const {
 
 Events TcpEndpoint::ready() const {
   MutexLock lock(mutex_);
-  return ready_locked();
+  Events const e = ready_locked();
+  if (!(e & event_out)) tell_writable_ = true;  // who looked may wait now, also where a send would still find some room
+  return e;
 }
 
 int TcpEndpoint::take_error() {

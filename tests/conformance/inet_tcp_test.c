@@ -315,6 +315,30 @@ BOTH(a_full_queue_is_eagain_and_drains) {
   EXPECT_EQ(n, 0);
   EXPECT_EQ(got, sent);
 }
+// Long before a send would say EAGAIN, poll says that there is too little room to be worth it.
+BOTH(who_waits_for_room_before_the_queue_is_full_is_told_of_it) {
+  static char block[4096];
+  make_pair(family);
+  OK(fcntl(client, F_SETFL, O_NONBLOCK));
+  for (int i = 0; i < 20000 && (events_of(client) & POLLOUT); ++i)
+    EXPECT_EQ(write(client, block, sizeof block), (ssize_t)sizeof block);
+  EXPECT(!(events_of(client) & POLLOUT));
+  pid_t child = (pid_t)OK(fork());
+  if (child == 0) {
+    usleep(100000);
+    close(client);
+    while (read(server, block, sizeof block) > 0) continue;
+    _exit(0);
+  }
+  struct timespec before, after;  // when the time is over, poll looks again and would find room
+  OK(clock_gettime(CLOCK_MONOTONIC, &before));
+  wait_for(client, POLLOUT);
+  OK(clock_gettime(CLOCK_MONOTONIC, &after));
+  EXPECT(after.tv_sec - before.tv_sec < 4);
+  OK(close(client));
+  OK(close(server));
+  OK(waitpid(child, NULL, 0));
+}
 BOTH(megabytes_arrive_as_they_were) {
   make_pair(family);
   enum { total = 8 << 20 };
