@@ -8,7 +8,7 @@ namespace cofferdam::netstack {
 // Puts the link header before a packet, or what packets have in its place, and sends it.
 void Stack::transmit_frame(Interface& out, EthernetHeader const& header, PacketPtr p, PacketTap const* sender) {
   if (tapped()) tap({out, TapKind::Outgoing, header, now()}, *p, sender);
-  if (out.facts().kind == LinkKind::Ethernet) header.write(p->push(EthernetHeader::size));
+  if (out.facts().kind == LinkKind::Ethernet || p->framed) header.write(p->push(EthernetHeader::size));
   p->interface = &out;
   out.link().transmit(std::move(p));
 }
@@ -22,6 +22,7 @@ Result<void> Stack::send_frame(Interface& out, PacketPtr p, PacketTap const* sen
   bool const tagged = header->type == ether_vlan;
   if (p->size() > size_t{out.mtu()} + EthernetHeader::size + (tagged ? vlan_tag : 0)) return fail(Errno::MsgSize);
   p->pull(EthernetHeader::size);
+  p->framed = out.is_loopback();
   auto& c = out.counters();
   c.sent_packets.fetch_add(1, std::memory_order_relaxed);
   c.sent_bytes.fetch_add(p->size() + EthernetHeader::size, std::memory_order_relaxed);
@@ -33,17 +34,17 @@ void Stack::receive_ethernet(Interface& from, PacketPtr p) {
   auto header = EthernetHeader::parse(p->peek(EthernetHeader::size));
   if (!header) return;
   bool group = header->destination[0] & 1, own = header->destination == from.facts().hardware;
+  bool const all = header->destination == hardware_broadcast && !from.is_loopback();  // that has no such address
   p->pull(EthernetHeader::size);
   if (tapped()) {
-    auto const kind = own                                         ? TapKind::ToThisHost
-                      : header->destination == hardware_broadcast ? TapKind::Broadcast
-                      : group                                     ? TapKind::Multicast
-                                                                  : TapKind::ToAnother;
+    auto const kind = own     ? TapKind::ToThisHost
+                      : all   ? TapKind::Broadcast
+                      : group ? TapKind::Multicast
+                              : TapKind::ToAnother;
     tap({from, kind, *header, now()}, *p);
   }
   if (!group && !own) return;  // a promiscuous link
-  from.counters().multicast.fetch_add(group && header->destination != hardware_broadcast ? 1 : 0,
-                                      std::memory_order_relaxed);
+  from.counters().multicast.fetch_add(group && !all ? 1 : 0, std::memory_order_relaxed);
   if (header->type == ether_arp) {
     receive_arp(from, *p);
   } else if (header->type == ether_ipv4 || header->type == ether_ipv6) {

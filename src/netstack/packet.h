@@ -53,6 +53,7 @@ class Packet {
   size_t copy_to(MutableBytes) const;
   std::unique_ptr<Packet> clone() const;  // shares the payload
 
+  bool framed = false;             // on the loopback: it begins with a link header that somebody wrote (packet(7))
   bool looped = false;             // this host's own, on its way to itself
   bool checksum_verified = false;  // came with a good transport checksum, or by a way that needs none
   uint16_t gso_size = 0;           // TCP payload bytes per segment when the link is to cut it; 0: as it is

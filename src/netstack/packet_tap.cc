@@ -5,6 +5,12 @@
 #include "netstack/stack.h"
 
 namespace cofferdam::netstack {
+namespace {
+
+constexpr uint16_t ether_802_2 = 4;  // ETH_P_802_2: frames that say their length in place of a type
+constexpr bool is_length(uint16_t type) { return type < 0x600; }
+
+}  // namespace
 
 void Stack::add_tap(Ref<PacketTap> tap) {
   WriteLock lock(taps_mutex_);
@@ -27,7 +33,8 @@ void Stack::tap(TappedPacket const& about, Packet const& packet, PacketTap const
   for (auto const& t : taps_) {
     bool const all = t->protocol_ == PacketTap::every_protocol;
     if (t == sender || (t->interface_ != 0 && t->interface_ != about.interface.index())) continue;
-    if (!all && (t->protocol_ != about.link.type || about.kind == TapKind::Outgoing)) continue;
+    bool const wanted = t->protocol_ == about.link.type || (t->protocol_ == ether_802_2 && is_length(about.link.type));
+    if (!all && (!wanted || about.kind == TapKind::Outgoing)) continue;
     t->on_packet(about, packet);
     t->waiting_.store(true, std::memory_order_relaxed);
     taps_waiting_.store(true, std::memory_order_release);

@@ -233,6 +233,10 @@ bool Stack::drain(size_t n, size_t& budget) {
       from.counters().received_packets.fetch_add(1, std::memory_order_relaxed);
       from.counters().received_bytes.fetch_add(p->size(), std::memory_order_relaxed);
       if (budget != 0) --budget;
+      if (p->framed) {
+        receive_ethernet(from, std::move(p));
+        continue;
+      }
       if (tapped()) {
         Bytes const first = p->peek(1);
         bool const six = !first.empty() && load8(first, 0) >> 4 == 6;

@@ -37,9 +37,11 @@ Result<int> install(Task& task, Ref<File> file, bool close_on_exec) {
   return task.files()->install(std::move(file), close_on_exec, task.thread_group().limits.current(RLIMIT_NOFILE));
 }
 
-// The source filters of multicast groups: which group is meant stands in the guest's buffer.
+// The source filters of multicast groups, PACKET_HDRLEN: what is meant stands in the guest's buffer.
 bool reads_its_buffer(int level, int name) {
-  return (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
+  constexpr int packet_header_length = 11;  // PACKET_HDRLEN
+  return (level == SOL_PACKET && name == packet_header_length) ||
+         (level == IPPROTO_IP && (name == IP_MSFILTER || name == MCAST_MSFILTER)) ||
          (level == IPPROTO_IPV6 && name == MCAST_MSFILTER);
 }
 

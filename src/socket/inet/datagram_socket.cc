@@ -31,8 +31,6 @@ using netstack::View;
 
 namespace {
 
-constexpr uint32_t get_stamp = 0x8906, get_stamp_ns = 0x8907;  // SIOCGSTAMP_OLD, SIOCGSTAMPNS_OLD
-
 // The program of SO_ATTACH_FILTER over a packet of the stack's.
 class ProgramFilter final : public netstack::InputFilter {
  public:
@@ -373,15 +371,8 @@ kernel::PollMask DatagramSocket::poll() {
 }
 
 Result<uint64_t> DatagramSocket::ioctl(Task& task, uint32_t request, uint64_t argument) {
-  if (request != get_stamp && request != get_stamp_ns) return InetSocket::ioctl(task, request, argument);
-  auto const arrival = last_arrival_.load();
-  if (arrival == 0) return fail(Errno::NoEnt);
-  int64_t const at = wall_clock_ns(arrival);
-  if (request == get_stamp)
-    TRY(task.write(UserPtr<timeval>(argument), kernel::to_timeval(at)));
-  else
-    TRY(task.write(UserPtr<timespec>(argument), kernel::to_timespec(at)));
-  return 0;
+  if (is_stamp_request(request)) return tell_stamp(task, request, argument, last_arrival_.load());
+  return InetSocket::ioctl(task, request, argument);
 }
 
 // --- options ---

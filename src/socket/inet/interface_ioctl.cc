@@ -1,5 +1,7 @@
 #include "socket/inet/interface_ioctl.h"
 
+#include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -43,6 +45,27 @@ std::optional<netstack::InterfaceAddress> first_v4(netstack::Interface const& i)
   return std::nullopt;
 }
 
+// SIOCETHTOOL: which timestamps there are, and whether there is a carrier.
+Result<uint64_t> tell_of_device(Task& task, netstack::Interface const& i, InterfaceRequest const& r) {
+  uint64_t argument;
+  std::memcpy(&argument, r.data, sizeof argument);
+  switch (TRY(task.read(UserPtr<uint32_t>(argument)))) {
+    case ETHTOOL_GET_TS_INFO: {
+      ethtool_ts_info info{};
+      info.cmd = ETHTOOL_GET_TS_INFO;
+      info.so_timestamping = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+      info.phc_index = -1;
+      TRY(task.write(UserPtr<ethtool_ts_info>(argument), info));
+      return 0;
+    }
+    case ETHTOOL_GLINK:
+      TRY(task.write(UserPtr<ethtool_value>(argument), ethtool_value{ETHTOOL_GLINK, i.up() ? 1u : 0u}));
+      return 0;
+    default:
+      return fail(Errno::OpNotSupp);
+  }
+}
+
 }  // namespace
 
 static Result<uint64_t> list_interfaces(Task& task, netstack::Stack& stack, uint64_t argument) {
@@ -74,7 +97,8 @@ static Result<uint64_t> list_interfaces(Task& task, netstack::Stack& stack, uint
 
 Result<uint64_t> interface_ioctl(Task& task, netstack::Stack& stack, uint32_t request, uint64_t argument) {
   if (request == SIOCGIFCONF) return list_interfaces(task, stack, argument);
-  if (request < SIOCGIFNAME || request > SIOCGIFTXQLEN) return fail(Errno::NoTty);
+  bool const known = (request >= SIOCGIFNAME && request <= SIOCGIFTXQLEN) || request == SIOCETHTOOL;
+  if (!known) return fail(Errno::NoTty);
   auto r = TRY(task.read(UserPtr<InterfaceRequest>(argument)));
   r.name[IFNAMSIZ - 1] = 0;
   netstack::Interface* i;
@@ -89,6 +113,7 @@ Result<uint64_t> interface_ioctl(Task& task, netstack::Stack& stack, uint32_t re
   }
   i = stack.interface(std::string_view(r.name));
   if (!i) return fail(Errno::NoDev);
+  if (request == SIOCETHTOOL) return tell_of_device(task, *i, r);
   auto a = first_v4(*i);
   std::memset(r.data, 0, sizeof r.data);
   switch (request) {

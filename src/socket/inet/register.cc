@@ -10,6 +10,7 @@
 #include "socket/inet/interface_ioctl.h"
 #include "socket/inet/netlink.h"
 #include "socket/inet/packet_link.h"
+#include "socket/inet/packet_socket.h"
 #include "socket/inet/proc_net.h"
 #include "socket/inet/raw_socket.h"
 #include "socket/inet/sock_diag.h"
@@ -65,6 +66,30 @@ class Family final : public kernel::SocketFamily {
   int const domain_;
 };
 
+// packet(7).
+class PacketFamily final : public kernel::SocketFamily {
+ public:
+  explicit PacketFamily(std::shared_ptr<Network> network)
+      : network_(std::move(network)), sockets_(make_ref<PacketSockets>()) {}
+
+  Result<Ref<kernel::Socket>> create(kernel::Task& task, int type, int protocol, int flags) override {
+    if (!task.capable(CAP_NET_RAW)) return fail(Errno::Perm);
+    if (type != SOCK_RAW && type != SOCK_DGRAM) return fail(Errno::SockTNoSupport);
+    return make_ref<PacketSocket>(task, network_, sockets_, type, ntohs(static_cast<uint16_t>(protocol)), flags);
+  }
+  Result<std::vector<kernel::NetlinkBody>> diagnose(std::span<std::byte const> request, bool dump) override {
+    return sockets_->diagnose(request, dump);
+  }
+  std::optional<std::string> proc_net(std::string_view file) override {
+    if (file != "packet") return std::nullopt;
+    return sockets_->text();
+  }
+
+ private:
+  std::shared_ptr<Network> const network_;
+  Ref<PacketSockets> const sockets_;
+};
+
 }  // namespace
 
 void register_families(kernel::Kernel& kernel) {
@@ -72,6 +97,7 @@ void register_families(kernel::Kernel& kernel) {
   auto& sockets = kernel.ipc().sockets;
   sockets.add(AF_INET, std::make_unique<Family>(network, AF_INET));
   sockets.add(AF_NETLINK, std::make_unique<NetlinkFamily>(network));
+  sockets.add(AF_PACKET, std::make_unique<PacketFamily>(network));
   sockets.add(AF_INET6, std::make_unique<Family>(network, AF_INET6));
 }
 

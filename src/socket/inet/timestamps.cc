@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "kernel/task/task.h"
 #include "kernel/time/clock.h"
 
 namespace cofferdam::inet {
@@ -12,7 +13,8 @@ namespace {
 
 constexpr int timestamp_old = 29, timestampns_old = 35, timestamping_old = 37, timestamp_new = 63, timestampns_new = 64,
               timestamping_new = 65;
-constexpr int known_flags = (1 << 19) - 1;  // SOF_TIMESTAMPING_MASK of Linux 6.12
+constexpr uint32_t get_stamp = 0x8906, get_stamp_ns = 0x8907;  // SIOCGSTAMP_OLD, SIOCGSTAMPNS_OLD
+constexpr int known_flags = (1 << 19) - 1;                     // SOF_TIMESTAMPING_MASK of Linux 6.12
 // Software timestamps of what arrives. Those that ask a device for its own are allowed, and none has any.
 constexpr int allowed_flags = SOF_TIMESTAMPING_RX_HARDWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE |
                               SOF_TIMESTAMPING_SYS_HARDWARE | SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_OPT_CMSG;
@@ -27,6 +29,18 @@ void add_control(kernel::ControlData& to, int type, T const& value) {
 
 int64_t wall_clock_ns(netstack::Time t) {
   return kernel::host_now(CLOCK_REALTIME) - (kernel::host_now(CLOCK_MONOTONIC) - t);
+}
+
+bool is_stamp_request(uint32_t ioctl) { return ioctl == get_stamp || ioctl == get_stamp_ns; }
+
+Result<uint64_t> tell_stamp(kernel::Task& task, uint32_t ioctl, uint64_t argument, netstack::Time arrival) {
+  if (arrival == 0) return fail(Errno::NoEnt);
+  int64_t const at = wall_clock_ns(arrival);
+  if (ioctl == get_stamp)
+    TRY(task.write(kernel::UserPtr<timeval>(argument), kernel::to_timeval(at)));
+  else
+    TRY(task.write(kernel::UserPtr<timespec>(argument), kernel::to_timespec(at)));
+  return 0;
 }
 
 bool Timestamps::is_option(int name) {

@@ -20,6 +20,7 @@ class Timestamps {
   void copy_from(Timestamps const& o) {
     kind_ = o.kind_.load();
     flags_ = o.flags_.load();
+    new_flags_ = o.new_flags_.load();
   }
 
  private:
@@ -28,6 +29,10 @@ class Timestamps {
   std::atomic<int> flags_{0};  // of SO_TIMESTAMPING
   std::atomic<bool> new_flags_{false};
 };
+
+// SIOCGSTAMP and SIOCGSTAMPNS: when the last packet arrived that was read. ENOENT: 0, none was.
+bool is_stamp_request(uint32_t ioctl);
+Result<uint64_t> tell_stamp(kernel::Task&, uint32_t ioctl, uint64_t argument, netstack::Time arrival);
 
 // The wall clock's time of a moment on CLOCK_MONOTONIC.
 int64_t wall_clock_ns(netstack::Time);

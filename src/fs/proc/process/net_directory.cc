@@ -34,7 +34,7 @@ constexpr std::array<NetFile, 23> net_files{{
     {"ipv6_route", ""},
     {"netlink", "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"},
     {"netstat", ""},
-    {"packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
+    {"packet", "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
     {"protocols",
      "protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh "
      "gp em\n"},
@@ -73,7 +73,7 @@ class NetText final : public TargetInode<PseudoText> {
   NetText(PseudoFileSystem& fs, Target const& target, uint32_t index)
       : TargetInode(fs, target, number_of(target, NumberKind::Net, index), S_IFREG | 0444), index_(index) {}
   Result<std::string> text(Task& task) override {
-    for (int domain : {AF_INET, AF_UNIX, AF_NETLINK}) {
+    for (int domain : {AF_INET, AF_UNIX, AF_NETLINK, AF_PACKET}) {
       auto* family = task.kernel().ipc().sockets.find(domain);
       if (auto told = family ? family->proc_net(net_files[index_].name) : std::nullopt) return std::move(*told);
     }
