@@ -61,6 +61,12 @@ static void hostname_is(const char* wanted) {
 // A mount namespace of the case's own, private from top to bottom, and a tmpfs to work in.
 static void private_mounts(void) {
   need_root();
+  // On one CPU: Linux numbers namespaces in the order of their making only there, and one can be bound only in an older.
+  int cpu = sched_getcpu();
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET((unsigned)cpu, &one);
+  OK(sched_setaffinity(0, sizeof one, &one));
   OK(unshare(CLONE_NEWNS));
   OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
   OK(mkdir("work", 0755));
@@ -682,4 +688,91 @@ CASE(the_end_of_a_namespace_takes_its_mounts_off) {
   }
   OK(umount("m"));  // nobody else holds it
   OK(rmdir("m"));
+}
+// A namespace with another's file mounted in it, which copies or receivers could come to hold in turn.
+static pid_t in_new_mount_namespace(int held) {
+  pid_t const child = OK(fork());
+  if (child == 0) {
+    char c;
+    if (unshare(CLONE_NEWNS) != 0) _exit(1);
+    (void)!read(held, &c, 1);
+    _exit(0);
+  }
+  char path[64], own[64], other[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", child);
+  memset(own, 0, sizeof own);
+  OK(readlink("/proc/self/ns/mnt", own, sizeof own - 1));
+  for (int i = 0; i < 5000; i++) {
+    memset(other, 0, sizeof other);
+    OK(readlink(path, other, sizeof other - 1));
+    if (strcmp(own, other) != 0) return child;
+    usleep(1000);
+  }
+  EXPECT(!"the child has a namespace of its own");
+  return child;
+}
+CASE(a_copied_mount_namespace_has_no_files_of_mount_namespaces) {
+  private_mounts();
+  int hold[2];
+  OK(pipe(hold));
+  pid_t const child = in_new_mount_namespace(hold[0]);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", child);
+  write_file("mnt", "");
+  write_file("uts", "");
+  OK(mount(path, "mnt", NULL, MS_BIND, NULL));
+  OK(mount("/proc/self/ns/uts", "uts", NULL, MS_BIND, NULL));
+  pid_t const copy = IN_CHILD({
+    OK(unshare(CLONE_NEWNS));
+    EXPECT_ERRNO(umount("mnt"), EINVAL);
+    OK(umount("uts"));
+  });
+  EXPECT_EXIT(copy, 0);
+  OK(umount("mnt"));
+  OK(write(hold[1], "x", 1));
+  EXPECT_EXIT(child, 0);
+}
+CASE(the_file_of_a_mount_namespace_is_not_propagated) {
+  private_mounts();
+  OK(mkdir("m", 0755));
+  OK(mount("none", "m", "tmpfs", 0, ""));
+  OK(mount(NULL, "m", NULL, MS_SHARED, NULL));
+  write_file("m/mnt", "");
+  write_file("m/uts", "");
+  int hold[2], go[2], back[2];
+  OK(pipe(hold));
+  OK(pipe(go));
+  OK(pipe(back));
+  char c;
+  pid_t const peer = IN_CHILD({
+    OK(unshare(CLONE_NEWNS));
+    OK(write(go[1], "x", 1));
+    OK(read(back[0], &c, 1));
+    EXPECT_ERRNO(umount("m/mnt"), EINVAL);
+    OK(umount("m/uts"));
+  });
+  OK(read(go[0], &c, 1));
+  pid_t const child = in_new_mount_namespace(hold[0]);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", child);
+  EXPECT_ERRNO(mount(path, "m/mnt", NULL, MS_BIND, NULL), EINVAL);
+  EXPECT_ERRNO(umount("m/mnt"), EINVAL);
+  OK(mount("/proc/self/ns/uts", "m/uts", NULL, MS_BIND, NULL));
+  OK(write(back[1], "x", 1));
+  EXPECT_EXIT(peer, 0);
+  // Moved from a private place it is refused as well, and stays where it was.
+  pid_t const second = IN_CHILD({
+    OK(unshare(CLONE_NEWNS));
+    OK(write(go[1], "x", 1));
+    OK(read(back[0], &c, 1));
+  });
+  OK(read(go[0], &c, 1));
+  write_file("own", "");
+  OK(mount(path, "own", NULL, MS_BIND, NULL));
+  EXPECT_ERRNO(mount("own", "m/mnt", NULL, MS_MOVE, NULL), EINVAL);
+  OK(umount("own"));
+  OK(write(back[1], "x", 1));
+  EXPECT_EXIT(second, 0);
+  OK(write(hold[1], "x", 1));
+  EXPECT_EXIT(child, 0);
 }

@@ -110,12 +110,13 @@ bool MountTree::has_room(std::vector<Ref<Mount>> const& receivers, size_t more, 
   return std::ranges::all_of(coming, [&](auto const& c) { return c.first->mounts_.size() + c.second <= most; });
 }
 
-bool MountTree::propagate_attach(Mount& top, size_t most) {
+Result<void> MountTree::propagate_attach(Mount& top, size_t most) {
   Path const at(top.parent_, top.mountpoint_);
   auto const to = receivers(at);
-  if (at.mount->peer_group_ == 0) return true;
+  if (at.mount->peer_group_ == 0) return {};
+  if (!to.empty() && shown_by(top) != nullptr) return fail(Errno::Inval);
   auto const tree = subtree(top);
-  if (!has_room(to, tree.size(), most)) return false;
+  if (!has_room(to, tree.size(), most)) return fail(Errno::NoSpc);
   for (auto& m : tree)
     if (m->peer_group_ == 0)
       regroup(*m, next_group_++, m->master_group_);  // what is mounted on a shared mount is shared
@@ -123,6 +124,7 @@ bool MountTree::propagate_attach(Mount& top, size_t most) {
     bool const slave = receiver->peer_group_ != at.mount->peer_group_;
     Copies made;
     for (auto& m : tree) {
+      if (shown_by(*m) != nullptr) continue;
       auto again = copy(*m, m->root_);
       if (slave) regroup(*again, receiver->peer_group_ != 0 ? next_group_++ : 0, m->peer_group_);
       Path place(receiver, at.dentry);
@@ -137,7 +139,7 @@ bool MountTree::propagate_attach(Mount& top, size_t most) {
       attach(*receiver->attached_to_, std::move(again), place);
     }
   }
-  return true;
+  return {};
 }
 
 void MountTree::propagate_detach(Mount const& mount, std::vector<Ref<RefCounted>>& dropped) {

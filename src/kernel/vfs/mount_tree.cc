@@ -107,6 +107,10 @@ bool MountTree::is_below(Mount const* inner, Mount const* outer) {
   return false;
 }
 
+MountNamespace* MountTree::namespace_of(Dentry const& d) {
+  return dynamic_cast<MountNamespace*>(d.inode()->stands_for_namespace());
+}
+
 std::vector<Ref<Mount>> MountTree::subtree(Mount& top) const {
   std::vector<Ref<Mount>> found;
   if (top.attached_to_ == nullptr) return found;
@@ -125,6 +129,7 @@ MountTree::Copies MountTree::copy_all(MountNamespace& from, MountNamespace& to) 
   if (from.mounts_.empty()) return copies;
   // From the root down: a parent is there before its children.
   for (auto& m : subtree(*from.mounts_.front())) {
+    if (m->parent_ && (shown_by(*m) != nullptr || !copies.contains(m->parent_.get()))) continue;
     auto again = copy(*m, m->root_);
     again->unbindable_ = m->unbindable_;
     copies.emplace(m.get(), again);

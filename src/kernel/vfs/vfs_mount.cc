@@ -54,13 +54,14 @@ Result<Ref<Mount>> Vfs::attach(MountNamespace& ns, Ref<FileSystem> fs, std::opti
   return mount;
 }
 
-// What was just attached appears wherever its place is propagated to; where that is too much it is taken off again.
+// What was just attached appears wherever its place is propagated to; where that cannot be it is taken off again.
 Result<void> Vfs::propagate(Mount& top, std::vector<Ref<RefCounted>>& dropped) {
   size_t const have = state_->mounts.mounts_of(*top.attached_to()).size();
-  if (have <= max_mounts && state_->mounts.propagate_attach(top, max_mounts)) return {};
+  auto done = have <= max_mounts ? state_->mounts.propagate_attach(top, max_mounts) : fail(Errno::NoSpc);
+  if (done) return done;
   auto tree = state_->mounts.subtree(top);
   for (auto it = tree.rbegin(); it != tree.rend(); ++it) state_->mounts.detach(**it, dropped);
-  return fail(Errno::NoSpc);
+  return done;
 }
 
 Path Vfs::root_of(MountNamespace& ns) {
@@ -121,7 +122,7 @@ Result<void> Vfs::mount_bind(Path const& source, Path const& target, bool recurs
   if (source.mount->unbindable()) return fail(Errno::Inval);
   MountNamespace* ns = target.mount->attached_to();
   if (ns == nullptr) return fail(Errno::Inval);
-  if (auto* bound = dynamic_cast<MountNamespace*>(source.dentry->inode()->stands_for_namespace()))
+  if (auto const* bound = MountTree::namespace_of(*source.dentry))
     if (bound->sequence() <= ns->sequence()) return fail(Errno::Inval);
   auto copies = recursive ? state_->mounts.subtree(*source.mount) : std::vector<Ref<Mount>>{};
   if (state_->mounts.mounts_of(*ns).size() + copies.size() >= max_mounts) return fail(Errno::NoSpc);
@@ -151,8 +152,11 @@ Result<void> Vfs::mount_move(Path const& source, Path const& target) {
     return fail(Errno::Inval);
   if (source.mount->parent()->peer_group() != 0) return fail(Errno::Inval);
   if (MountTree::is_below(target.mount.get(), source.mount.get())) return fail(Errno::Loop);
+  Path const from(Ref<Mount>(source.mount->parent()), Ref<Dentry>(source.mount->mountpoint()));
   state_->mounts.move(*source.mount, target, dropped);
-  return propagate(*source.mount, dropped);
+  auto done = state_->mounts.propagate_attach(*source.mount, max_mounts);
+  if (!done) state_->mounts.move(*source.mount, from, dropped);
+  return done;
 }
 
 Result<void> Vfs::mount(Task& task, std::string_view source, Path const& target, std::string_view type,

@@ -45,14 +45,20 @@ class MountTree {
   void set_propagation(Mount&, unsigned long type);
   // The mounts of any namespace that receive what is mounted on `at`, other than its own.
   std::vector<Ref<Mount>> receivers(Path const& at) const;
-  // After the tree below `top` was attached: the same at each receiver. false: a namespace would have more than `most`
-  // mounts.
-  bool propagate_attach(Mount& top, size_t most);
+  // After the tree below `top` was attached: the same at each receiver, but for mounts that show a mount namespace: two
+  // namespaces could come to hold each other.
+  //   ENOSPC  a namespace would have more than `most` mounts
+  //   EINVAL  `top` shows a mount namespace, and there are receivers
+  Result<void> propagate_attach(Mount& top, size_t most);
   // Before `mount` is detached: what it was propagated to goes too, unless something is mounted on it.
   void propagate_detach(Mount const& mount, std::vector<Ref<RefCounted>>& dropped);
   std::vector<Ref<Mount>> subtree(Mount&) const;  // parents first
   static bool is_below(Mount const* inner, Mount const* outer);
-  // Every mount of `from` once more in `to`, which is empty; the old ones with theirs.
+  // The mount namespace whose file stands there; null if none does.
+  static MountNamespace* shown_by(Mount const& m) { return namespace_of(*m.root_); }
+  static MountNamespace* namespace_of(Dentry const&);
+  // Every mount of `from` once more in `to`, which is empty; the old ones with theirs. What shows a mount namespace is left
+  // out, with what stands on it: a namespace holds only younger ones, so that none holds itself.
   using Copies = std::unordered_map<Mount const*, Ref<Mount>>;
   Copies copy_all(MountNamespace& from, MountNamespace& to);
   // Takes everything off.
