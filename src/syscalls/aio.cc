@@ -130,7 +130,9 @@ Result<int64_t> get_events(Task& task, uint64_t address, int64_t least, int64_t 
     done += static_cast<int64_t>(events.size());
     if (done >= least && (events.empty() || done == most)) return done;
     if (!events.empty()) continue;
-    auto waited = task.wait_until(context->queue(), EPOLLIN, deadline, [&] { return context->ready() != 0; });
+    if (context->closed()) return done != 0 ? Result<int64_t>(done) : fail(Errno::Inval);
+    auto waited = task.wait_until(context->queue(), EPOLLIN, deadline,
+                                  [&] { return context->ready() != 0 || context->closed(); });
     if (waited) continue;
     if (done != 0 || waited.error() == Errno::TimedOut) return done;
     return waited.error().is_restart() ? fail(Errno::Intr) : std::unexpected(waited.error());

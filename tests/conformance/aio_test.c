@@ -4,6 +4,7 @@
 
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 
@@ -112,6 +113,20 @@ CASE(aio_destroy_ends_the_context) {
   EXPECT_ERRNO(syscall(SYS_io_destroy, context), EINVAL);
   struct io_event e;
   EXPECT_ERRNO(get(0, 1, &e, NULL), EINVAL);
+}
+static void* destroy_soon(void* unused) {
+  (void)unused;
+  usleep(50000);
+  OK(syscall(SYS_io_destroy, context));
+  return NULL;
+}
+CASE(aio_destroy_ends_a_wait_for_events) {
+  set_up(4);
+  pthread_t other;
+  EXPECT_ZERO(pthread_create(&other, NULL, destroy_soon, NULL));
+  struct io_event e;
+  EXPECT_ERRNO(get(1, 1, &e, NULL), EINVAL);
+  EXPECT_ZERO(pthread_join(other, NULL));
 }
 CASE(aio_getevents_waits_no_longer_than_its_time) {
   set_up(1);

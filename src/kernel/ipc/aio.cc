@@ -144,6 +144,8 @@ void AioContext::close() {
   }
   for (auto& [iocb, request] : polls) request->stop();
   for (auto& request : spent) request->stop();
+  closed_.store(true, std::memory_order_release);
+  queue_.wake(EPOLLIN, SIZE_MAX);
 }
 
 }  // namespace cofferdam::kernel

@@ -7,6 +7,7 @@
 
 #include <linux/aio_abi.h>
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -43,7 +44,9 @@ class AioContext final : public RefCounted {
   std::vector<io_event> take(size_t most);
   size_t ready() const;
   WaitQueue& queue() { return queue_; }
+  // io_destroy(2): nothing completes any more, and who waits for events hears of it.
   void close();
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
 
  private:
   class PollRequest;
@@ -57,6 +60,7 @@ class AioContext final : public RefCounted {
   std::deque<io_event> completed_ GUARDED_BY(mutex_);
   std::map<uint64_t, Ref<PollRequest>> polls_ GUARDED_BY(mutex_);  // by iocb
   std::vector<Ref<PollRequest>> spent_ GUARDED_BY(mutex_);
+  std::atomic<bool> closed_{false};
   WaitQueue queue_;
 };
 
