@@ -214,7 +214,8 @@ Result<void> Stack::send_ipv6(Path const& from_path, Address const& source, Addr
                               SendOptions const& options, PacketPtr p) {
   Path path = from_path;
   Address destination = to;
-  uint32_t const mtu = ignores_path(options.path_mtu) ? path.out->mtu() : path.mtu;
+  uint32_t mtu = ignores_path(options.path_mtu) ? path.out->mtu() : path.mtu;
+  if (options.fragment_size != 0) mtu = std::min(mtu, options.fragment_size);
   Ipv6Header h;
   h.traffic_class = options.tos;
   h.flow_label = options.flow_label;

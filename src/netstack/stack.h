@@ -81,6 +81,7 @@ struct SendOptions {
   uint32_t interface = 0;   // datagrams: out of this one (IP_MULTICAST_IF, IP_UNICAST_IF, IP_PKTINFO)
   Address source;           // datagrams: with this address of this host's (IP_PKTINFO); ::: as the path has it
   uint32_t flow_label = 0;
+  uint32_t fragment_size = 0;  // of IPv6: no packet is larger (IPV6_MTU); 0: as the path allows
   Bytes ip_options;  // of IPv4: at most 40 bytes, a multiple of four
   Bytes hop_by_hop;  // of IPv6: an extension header, a multiple of eight; its first byte is filled in
 };

@@ -454,6 +454,20 @@ CASE(ipv6_mtu_of_unconnected_is_ENOTCONN) {
   socklen_t length = sizeof value;
   EXPECT_ERRNO(getsockopt(new_socket(V6, SOCK_DGRAM), IPPROTO_IPV6, IPV6_MTU, &value, &length), ENOTCONN);
 }
+CASE(ipv6_mtu_that_is_set_cuts_what_is_sent) {
+  int const receiver = bound(V6, SOCK_DGRAM), sender = new_socket(V6, SOCK_DGRAM);
+  struct name const to = own_name(receiver);
+  char bytes[3000], got[3000];
+  memset(bytes, 'b', sizeof bytes);
+  set(sender, IPPROTO_IPV6, IPV6_MTU, 1280);
+  EXPECT_EQ(sendto(sender, bytes, sizeof bytes, 0, SA(to), to.length), sizeof bytes);
+  EXPECT_EQ(recv(receiver, got, sizeof got, 0), sizeof got);
+  set(sender, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+  EXPECT_ERRNO(sendto(sender, bytes, sizeof bytes, 0, SA(to), to.length), EMSGSIZE);
+  EXPECT_EQ(sendto(sender, bytes, 1280 - 48, 0, SA(to), to.length), 1280 - 48);
+  set(sender, IPPROTO_IPV6, IPV6_MTU, 0);
+  EXPECT_EQ(sendto(sender, bytes, sizeof bytes, 0, SA(to), to.length), sizeof bytes);
+}
 CASE(ipv6_mtu_of_the_loopback) {
   make_pair_of(V6, SOCK_DGRAM);
   EXPECT_EQ(get(client, IPPROTO_IPV6, IPV6_MTU), 65536);

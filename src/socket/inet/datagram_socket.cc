@@ -153,6 +153,7 @@ Result<SendParameters> DatagramSocket::send_parameters(SendRequest const& reques
   o.tos = v4 ? ip_.tos : ip_.traffic_class;
   o.path_mtu = static_cast<PathMtuMode>((v4 ? ip_.mtu_discover : ip_.mtu_discover6).load());
   if (!v4 && ip_.flags6.get(IPV6_DONTFRAG)) o.path_mtu = PathMtuMode::Do;
+  o.fragment_size = v4 ? 0 : ip_.fragment_size6.load();
   o.loop = v4 ? ip_.multicast_loop : ip_.multicast_loop6;
   o.interface = multicast ? (v4 ? ip_.multicast_interface : ip_.multicast_interface6)
                           : (v4 ? ip_.unicast_interface : ip_.unicast_interface6);

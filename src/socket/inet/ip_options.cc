@@ -65,6 +65,7 @@ void IpOptions::inherit(IpOptions const& o) {
   traffic_class = o.traffic_class.load();
   minimum_hops = o.minimum_hops.load();
   mtu_discover6 = o.mtu_discover6.load();
+  fragment_size6 = o.fragment_size6.load();
   flags6.copy_from(o.flags6);
 }
 

@@ -78,6 +78,7 @@ struct IpOptions {
   std::atomic<int> hop_limit{-1}, multicast_hops{-1}, mtu_discover6{IPV6_PMTUDISC_WANT};
   std::atomic<uint8_t> traffic_class{0}, minimum_hops{0};
   std::atomic<uint32_t> unicast_interface6{0}, multicast_interface6{0};
+  std::atomic<uint32_t> fragment_size6{0};  // IPV6_MTU
   FlagOptions flags6;  // IPV6_RECVPKTINFO, IPV6_RECVERR, …
 
   // What an accepted connection has from its listener.

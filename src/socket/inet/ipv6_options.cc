@@ -105,9 +105,10 @@ Result<void> InetSocket::set_ipv6_option(Task& task, int name, std::span<std::by
       if (bound()) return fail(Errno::Inval);
       ip_.v6_only = value != 0;
       return {};
-    case IPV6_MTU:  // what is sent is cut by the path's alone
-      if (value == 0) return {};
-      return fail(value < 1280 ? Errno::Inval : Errno::NoProtoOpt);
+    case IPV6_MTU:
+      if (value != 0 && value < 1280) return fail(Errno::Inval);
+      ip_.fragment_size6 = static_cast<uint32_t>(value);
+      return {};
     case IPV6_UNICAST_HOPS:
       if (value < -1 || value > 255) return fail(Errno::Inval);
       ip_.hop_limit = value;
