@@ -21,6 +21,8 @@ Outcome<> create(std::string const& path, std::string const& container_id, oci::
 // Changes the limits that are given; the others stay.
 Outcome<> update(std::vector<std::string> const& directories, oci::Resources const& limits);
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid);
+// Those in the first of the leaves.
+std::vector<pid_t> processes(std::vector<std::string> const& directories);
 // Removes them; waits a bounded time for processes that are ending.
 void remove(std::vector<std::string> const& directories);
 

@@ -116,14 +116,6 @@ std::pair<IdRanges, IdRanges> id_ranges(oci::Linux const& linux_config) {
   return {convert(linux_config.uid_mappings), convert(linux_config.gid_mappings)};
 }
 
-// Of the sandbox's host processes; the guest sees the value as its own.
-Outcome<> set_oom_score(pid_t pid, int score) {
-  std::string const path = fmt::format("/proc/{}/oom_score_adj", pid), text = fmt::format("{}", score);
-  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) return {};
-  return refuse(fmt::format("process.oomScoreAdj: the host does not let it be set to {}: {}", score, strerror(errno)));
-}
-
 }  // namespace
 
 void end_process(int pidfd) {
@@ -181,6 +173,7 @@ Outcome<> Sandbox::prepare_host(LaunchOptions& o) {
     auto record = StateDirectory::create(o.state_root, o.id, token);
     if (!record) return refused(record);
     record_ = std::move(*record);
+    if (auto noted = record_->note_cgroups(state_.cgroups); !noted) return refused(noted);
   }
   if (auto made = cgroup::create(cgroups_path, o.id, o.spec.linux_config.resources); !made) return refused(made);
   return {};
@@ -246,6 +239,7 @@ Outcome<> Sandbox::boot(LaunchOptions& o) {
 Outcome<> Sandbox::join(LaunchOptions& o) {
   if (!record_) return refuse("a container without an id cannot join a sandbox");
   state_.sandbox = pod_->sandbox;
+  o.settings.overlay = pod_->state.memory_overlay ? sentry::Overlay::Memory : sentry::Overlay::None;
   sentry::Descriptors d;
   ATTEMPT(donate(o, d));
   std::vector<gofer::MountRequest> const requests = mount_requests(o);
@@ -257,13 +251,17 @@ Outcome<> Sandbox::join(LaunchOptions& o) {
                       .process = o.spec.process,
                       .ipc_of = pod_->ipc_of,
                       .uts_of = pod_->uts_of,
+                      .pid_of = pod_->pid_of,
                       .seccomp = std::move(config.seccomp),
                       .hook_state = std::move(config.hook_state),
-                      .host_hooks = config.host_hooks};
+                      .host_hooks = config.host_hooks,
+                      .own_control_group = !state_.cgroups.empty()};
+  HostPlace const place{
+      .sentry = pod_->state.pid, .cgroups = state_.cgroups, .oom_score_adj = o.spec.process.oom_score_adj};
   host::OwnedFd sandbox = ATTEMPT(pod_->record.connect());
   pid_ = ::fork();
   if (pid_ < 0) return refuse(fmt::format("cannot fork: {}", strerror(errno)));
-  if (pid_ == 0) run_stand_in(std::move(request), *record_, std::move(sandbox), std::move(d), requests);
+  if (pid_ == 0) run_stand_in(std::move(request), *record_, std::move(sandbox), std::move(d), requests, place);
   pidfd_ = host::OwnedFd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   if (!pidfd_) return refuse(fmt::format("cannot watch the container's process: {}", strerror(errno)));
   keeper_.sandbox_started();
@@ -287,6 +285,7 @@ Outcome<> Sandbox::publish(LaunchOptions const& o) {
   state_.bundle = o.bundle;
   state_.rootfs = o.spec.root.path;
   state_.terminal = o.spec.process.terminal;
+  state_.memory_overlay = o.settings.overlay == sentry::Overlay::Memory;
   state_.annotations = o.spec.annotations;
   state_.created = now_text();
   state_.owner = owner_name();

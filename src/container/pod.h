@@ -12,9 +12,10 @@
 namespace cofferdam::container {
 
 struct Pod {
-  std::string sandbox;         // the id of the container that the sandbox was made for
-  StateDirectory record;       // its record, without the lock
-  std::string ipc_of, uts_of;  // whose namespaces are shared, by container id; empty: own ones
+  std::string sandbox;                 // the id of the container that the sandbox was made for
+  StateDirectory record;               // its record, without the lock
+  State state;                         // what that holds
+  std::string ipc_of, uts_of, pid_of;  // whose namespaces are shared, by container id; empty: own ones
 };
 
 // By the annotations that containerd's CRI and CRI-O write, else by namespaces of the specification that are those of a

@@ -163,7 +163,7 @@ Outcome<ExecRequest> ExecRequest::decode(std::string_view bytes) {
 
 std::string JoinRequest::encode() const {
   WireWriter w;
-  for (auto const* text : {&id, &config, &root_path, &ipc_of, &uts_of, &hook_state}) w.text(*text);
+  for (auto const* text : {&id, &config, &root_path, &ipc_of, &uts_of, &pid_of, &hook_state}) w.text(*text);
   put_process(w, process);
   w.number(static_cast<uint32_t>(seccomp.size()));
   for (auto const& step : seccomp) {
@@ -173,6 +173,7 @@ std::string JoinRequest::encode() const {
     w.number(step.k);
   }
   w.number<uint8_t>(host_hooks);
+  w.number<uint8_t>(own_control_group);
   w.number(static_cast<uint32_t>(binds_directory.size()));
   for (uint8_t directory : binds_directory) w.number(directory);
   w.number(preserved_fds);
@@ -182,8 +183,8 @@ std::string JoinRequest::encode() const {
 Outcome<JoinRequest> JoinRequest::decode(std::string_view bytes) {
   WireReader r(bytes);
   JoinRequest request;
-  for (auto* text :
-       {&request.id, &request.config, &request.root_path, &request.ipc_of, &request.uts_of, &request.hook_state})
+  for (auto* text : {&request.id, &request.config, &request.root_path, &request.ipc_of, &request.uts_of,
+                     &request.pid_of, &request.hook_state})
     *text = r.text();
   request.process = get_process(r);
   request.seccomp.resize(r.count(8));
@@ -194,6 +195,7 @@ Outcome<JoinRequest> JoinRequest::decode(std::string_view bytes) {
     step.k = r.number<uint32_t>();
   }
   request.host_hooks = r.flag();
+  request.own_control_group = r.flag();
   request.binds_directory.resize(r.count(1));
   for (auto& directory : request.binds_directory) directory = r.number<uint8_t>();
   request.preserved_fds = r.number<uint32_t>();

@@ -26,11 +26,16 @@ enum class RequestKind : uint32_t {
   Resize = 7,     // ResizeRequest: the window of a process's terminal
   Pause = 8,      // no process of the container runs from here
   Resume = 9,
-  Debug = 10,  // text: "tasks" or "log-level LEVEL"; reply: text for people
+  Debug = 10,  // text: "tasks", "log-level LEVEL", "strace on", "strace off", or "log" with a descriptor; reply: text
+               // for people
   Check = 11,  // can init be run? for when hooks have changed the root
-  Join = 12,   // JoinRequest + descriptors, to the sandbox's first container; its wait status comes as a second reply
-  Hold = 20,   // as Wait; the process is killed when the connection ends before it
+  Join = 12,  // JoinRequest + descriptors, to the sandbox's first container; reply: the process that its processes will
+              // come from, as the sentry's pid namespace numbers it (0: that of the first's); then its wait status
+  Hold = 20,  // as Wait; the process is killed when the connection ends before it
 };
+
+// What a request calls the container's init; that has another number where the pid namespace is another's.
+inline constexpr int32_t init_pid = 1;
 
 struct Frame {
   uint32_t kind = 0;  // of a reply: 0, or the errno of a refusal with its text as payload
@@ -41,7 +46,7 @@ struct Frame {
 struct SignalRequest {
   int32_t signal = 0;
   bool all = false;  // every process of the container, else pid
-  int32_t pid = 1;
+  int32_t pid = init_pid;
   std::string encode() const;
   static Outcome<SignalRequest> decode(std::string_view);
 };
@@ -62,10 +67,11 @@ struct ExecRequest {
 struct JoinRequest {
   std::string id, config, root_path;  // config: the text of config.json
   oci::Process process;
-  std::string ipc_of, uts_of;  // whose namespace it shares, by container id; empty: one of its own
+  std::string ipc_of, uts_of, pid_of;  // whose namespace it shares, by container id; empty: one of its own
   std::vector<sock_filter> seccomp;
   std::string hook_state;
   bool host_hooks = false;
+  bool own_control_group = false;        // on the host: its processes come from a host process of their own
   std::vector<uint8_t> binds_directory;  // of each bind mount: is it a directory?
   uint32_t preserved_fds = 0;
   std::string encode() const;
@@ -73,7 +79,7 @@ struct JoinRequest {
 };
 
 struct ResizeRequest {
-  int32_t pid = 1;
+  int32_t pid = init_pid;
   uint16_t rows = 0, columns = 0;
   std::string encode() const;
   static Outcome<ResizeRequest> decode(std::string_view);

@@ -14,8 +14,10 @@
 
 #include <fmt/format.h>
 
+#include "cgroup/cgroup.h"
 #include "container/session.h"
 #include "host/close_others.h"
+#include "sentry/platforms.h"
 #include "sentry/startup.h"
 
 namespace cofferdam::container {
@@ -25,6 +27,15 @@ namespace {
 using sentry::Word;
 
 constexpr int answer_seconds = 10;
+
+// The process that the container's will come from goes where these belong, before the first is made.
+Outcome<> settle(HostPlace const& place, pid_t source_inside) {
+  if (source_inside == 0) return {};
+  pid_t const source = stub_of(place.sentry, source_inside);
+  if (source == 0) return refuse("the sandbox names no process of its own for the container's to come from");
+  if (place.oom_score_adj) ATTEMPT(set_oom_score(source, sentry::stub_oom_score(*place.oom_score_adj)));
+  return cgroup::add_process(place.cgroups, source);
+}
 
 // The mounts are copied in a mount namespace of this process's own, which it leaves again: it must keep nothing busy.
 Outcome<std::vector<gofer::DonatedMount>> donate(std::vector<gofer::MountRequest> const& mounts) {
@@ -42,7 +53,8 @@ class StandIn {
   StandIn(StateDirectory const& own, host::OwnedFd sandbox, host::OwnedFd startup)
       : own_(own), sandbox_(std::move(sandbox)), startup_(std::move(startup)), signals_(take_signals()) {}
 
-  Outcome<> join(JoinRequest& request, sentry::Descriptors& d, std::vector<gofer::MountRequest> const& mounts) {
+  Outcome<> join(JoinRequest& request, sentry::Descriptors& d, std::vector<gofer::MountRequest> const& mounts,
+                 HostPlace const& place) {
     auto word = ATTEMPT(sentry::hear(startup_.get()));
     if (word.word != Word::Go) return refuse("unexpected word on the startup channel");
     auto donated = ATTEMPT(donate(mounts));
@@ -59,7 +71,7 @@ class StandIn {
     ATTEMPT(send_frame(sandbox_.get(), static_cast<uint32_t>(RequestKind::Join), request.encode(), fds));
     Frame reply = ATTEMPT(receive_frame(sandbox_.get()));
     if (reply.kind != 0) return refuse(std::move(reply.payload));
-    return {};
+    return settle(place, static_cast<pid_t>(ATTEMPT(decode_number(reply.payload))));
   }
 
   // Until the container, or the command that it is bound to, has ended. Gives the exit status.
@@ -148,8 +160,15 @@ void leave_standard_descriptors() {
 
 }  // namespace
 
+Outcome<> set_oom_score(pid_t pid, int score) {
+  std::string const path = fmt::format("/proc/{}/oom_score_adj", pid), text = fmt::format("{}", score);
+  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) return {};
+  return refuse(fmt::format("process.oomScoreAdj: the host does not let it be set to {}: {}", score, strerror(errno)));
+}
+
 void run_stand_in(JoinRequest request, StateDirectory const& own, host::OwnedFd sandbox, sentry::Descriptors d,
-                  std::vector<gofer::MountRequest> const& mounts) {
+                  std::vector<gofer::MountRequest> const& mounts, HostPlace const& place) {
   ::setsid();
   ::prctl(PR_SET_NAME, "cofferdam-stand", 0, 0, 0);
   std::vector<int> keep = {
@@ -159,7 +178,7 @@ void run_stand_in(JoinRequest request, StateDirectory const& own, host::OwnedFd 
   host::close_others(std::move(keep));
   host::OwnedFd const keeper = std::move(d.keeper);
   StandIn self(own, std::move(sandbox), std::move(d.startup));
-  auto const joined = self.join(request, d, mounts);
+  auto const joined = self.join(request, d, mounts, place);
   if (!joined) {
     (void)sentry::say(self.startup(), Word::Failed, joined.error());
     ::_exit(1);

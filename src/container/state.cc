@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include <fmt/format.h>
 
+#include "cgroup/cgroup.h"
 #include "oci/reader.h"
 #include "stub/layout.h"
 
@@ -28,6 +30,7 @@ namespace {
 constexpr char control_name[] = "control.sock";
 constexpr char state_name[] = "state.json";
 constexpr char lock_name[] = "lock";
+constexpr char cgroups_name[] = "cgroups";  // a directory a line
 
 Outcome<> make_directories(std::string const& path) {
   for (size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
@@ -45,7 +48,8 @@ std::string aside_path(std::string const& root, std::string const& token) { retu
 // Empties the directory and removes it; another one that stands at its path by now stays, since it is not empty.
 // The lock goes last: while it stands, others wait for it and then see that it is gone.
 void remove_at(int directory, std::string const& path) {
-  for (char const* name : {control_name, state_name, "state.json.new", lock_name}) ::unlinkat(directory, name, 0);
+  for (char const* name : {control_name, state_name, "state.json.new", cgroups_name, lock_name})
+    ::unlinkat(directory, name, 0);
   ::rmdir(path.c_str());
 }
 
@@ -72,7 +76,8 @@ oci::Json record(State const& s) {
                          {"terminal", s.terminal},
                          {"annotations", std::move(annotations)},
                          {"cgroups", std::move(cgroups)},
-                         {"sandbox", s.sandbox}};
+                         {"sandbox", s.sandbox},
+                         {"memoryOverlay", s.memory_overlay}};
 }
 
 }  // namespace
@@ -156,6 +161,13 @@ Outcome<StateDirectory> StateDirectory::open(std::string const& root, std::strin
   return self;
 }
 
+Outcome<State> StateDirectory::peek(std::string const& root, std::string const& id) {
+  StateDirectory self;
+  self.path_ = root + "/" + id;
+  self.id_ = id;
+  return self.load();
+}
+
 Outcome<State> StateDirectory::load() const {
   std::string file = path_ + "/" + state_name;
   if (::access(file.c_str(), F_OK) != 0)
@@ -178,6 +190,7 @@ Outcome<State> StateDirectory::load() const {
   top.at("annotations").read(s.annotations);
   top.at("cgroups").read(s.cgroups);
   top.at("sandbox").read(s.sandbox);
+  top.at("memoryOverlay").read(s.memory_overlay);
   if (!error.empty()) return refuse(fmt::format("{}: {}", file, error));
   return s;
 }
@@ -190,6 +203,26 @@ Outcome<> StateDirectory::save(State const& state) const {
       ::renameat(directory_.get(), temporary, directory_.get(), state_name) != 0)
     return refuse(fmt::format("cannot write {}/{}: {}", path_, state_name, strerror(errno)));
   return {};
+}
+
+Outcome<> StateDirectory::note_cgroups(std::vector<std::string> const& directories) const {
+  if (directories.empty()) return {};
+  std::string text;
+  for (auto const& directory : directories) text += directory + "\n";
+  host::OwnedFd const fd(::openat(directory_.get(), cgroups_name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600));
+  if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    return refuse(fmt::format("cannot write {}/{}: {}", path_, cgroups_name, strerror(errno)));
+  return {};
+}
+
+std::vector<std::string> StateDirectory::noted_cgroups() const {
+  std::vector<std::string> directories;
+  auto const text = oci::read_text_file(path_ + "/" + cgroups_name);
+  for (size_t at = 0, end = 0; text && at < text->size(); at = end + 1) {
+    end = std::min(text->find('\n', at), text->size());
+    if (end != at) directories.push_back(text->substr(at, end - at));
+  }
+  return directories;
 }
 
 void remove_record(std::string const& root, std::string const& id, std::string const& token) {
@@ -242,6 +275,32 @@ std::string text_of(pid_t pid, char const* file) {
 
 std::string stat_of(pid_t pid) { return text_of(pid, "stat"); }
 
+// Ascending by age, where the host's kernel can tell at once.
+std::vector<pid_t> children_of(pid_t parent) {
+  std::vector<pid_t> out;
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+  if (FILE* file = ::fopen(path, "re")) {
+    int pid = 0;
+    while (::fscanf(file, "%d", &pid) == 1) out.push_back(pid);
+    ::fclose(file);
+    return out;
+  }
+  DIR* directory = ::opendir("/proc");
+  if (!directory) return out;
+  while (auto* entry = ::readdir(directory)) {
+    pid_t const pid = ::atoi(entry->d_name);
+    if (pid <= 0) continue;
+    auto const text = stat_of(pid);
+    size_t const at = text.rfind(')');
+    int found = 0;
+    if (at != std::string::npos && sscanf(text.c_str() + at + 1, " %*c %d", &found) == 1 && found == parent)
+      out.push_back(pid);
+  }
+  ::closedir(directory);
+  return out;
+}
+
 // The process that stubs are made from, or one that stands ready for the next execve: no guest memory, which lies below
 // the stub's own.
 bool holds_no_guest(pid_t pid) {
@@ -264,23 +323,25 @@ uint64_t process_start_time(pid_t pid) {
 }
 
 std::vector<pid_t> host_processes(State const& s) {
-  std::vector<pid_t> out{s.pid};
-  DIR* directory = ::opendir("/proc");
-  if (!directory) return out;
-  while (auto* entry = ::readdir(directory)) {
-    pid_t const pid = ::atoi(entry->d_name);
-    if (pid <= 0) continue;
-    auto const text = stat_of(pid);
-    size_t const at = text.rfind(')');
-    int parent = 0;
-    char state = 0;
-    if (at != std::string::npos && sscanf(text.c_str() + at + 1, " %c %d", &state, &parent) == 2 && parent == s.pid &&
-        state != 'Z' && !holds_no_guest(pid))
-      out.push_back(pid);
+  std::vector<pid_t> stubs = s.sandbox.empty()   ? children_of(s.pid)
+                             : s.cgroups.empty() ? std::vector<pid_t>()
+                                                 : cgroup::processes(s.cgroups);
+  std::erase_if(stubs, [&](pid_t pid) { return pid == s.pid || process_start_time(pid) == 0 || holds_no_guest(pid); });
+  std::ranges::sort(stubs);
+  stubs.insert(stubs.begin(), s.pid);
+  return stubs;
+}
+
+pid_t stub_of(pid_t sentry, pid_t number_inside) {
+  auto const children = children_of(sentry);
+  for (pid_t pid : children | std::views::reverse) {  // the newest are the last
+    std::string const text = text_of(pid, "status");
+    size_t const at = text.find("\nNSpid:"), end = text.find('\n', at + 1);
+    if (at == std::string::npos || end == std::string::npos) continue;
+    size_t const last = text.find_last_of("\t ", end - 1);
+    if (last > at && ::atoi(text.c_str() + last + 1) == number_inside) return pid;
   }
-  ::closedir(directory);
-  std::ranges::sort(out.begin() + 1, out.end());
-  return out;
+  return 0;
 }
 
 bool alive(State const& s) {

@@ -26,6 +26,7 @@ struct State {
   std::vector<std::pair<std::string, std::string>> annotations;
   std::vector<std::string> cgroups;  // directories to remove
   std::string sandbox;               // whose sandbox it lives in, by container id; empty: its own
+  bool memory_overlay = false;       // --overlay=memory: the host's files of its root are read-only
 };
 
 // "creating", "created", "running", "paused", "stopped".
@@ -41,11 +42,17 @@ class StateDirectory {
   static Outcome<StateDirectory> create(std::string const& root, std::string const& id, std::string const& token);
   // Opens an existing one and waits for its lock: refused when there is no such container.
   static Outcome<StateDirectory> open(std::string const& root, std::string const& id);
+  // What a record holds just now, without its lock: it is written by one rename.
+  static Outcome<State> peek(std::string const& root, std::string const& id);
 
   std::string const& path() const { return path_; }
   int directory_fd() const { return directory_.get(); }
   Outcome<State> load() const;  // refused while the container is still being created
   Outcome<> save(State const&) const;
+  // What is about to be made on the host, for whoever finds a record without a state: its command was killed, and the
+  // gofer, too.
+  Outcome<> note_cgroups(std::vector<std::string> const& directories) const;
+  std::vector<std::string> noted_cgroups() const;
   // Removes everything in it, and it.
   void remove();
   void unlock() { lock_.reset(); }
@@ -69,8 +76,11 @@ void remove_record(std::string const& root, std::string const& id, std::string c
 bool alive(State const&);
 // Asks the sandbox.
 Phase phase_of(StateDirectory const&, State const&);
-// The host processes of the sandbox: the sentry, then its stubs, one for each address space inside.
+// The host processes of a container: what stands for it (of a sandbox's first the sentry), then its stubs, one for each
+// address space inside. Of one that lives in another's sandbox without control groups of its own: the first alone.
 std::vector<pid_t> host_processes(State const&);
+// The child of the sentry that has this number in the sentry's pid namespace; 0: there is none.
+pid_t stub_of(pid_t sentry, pid_t number_inside);
 uint64_t process_start_time(pid_t pid);  // 0: no such process or a zombie
 
 // One request, one reply, on a connection of its own. timeout 0: for ever.

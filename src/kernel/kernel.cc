@@ -64,6 +64,7 @@ Kernel::~Kernel() {
 Result<std::unique_ptr<Kernel>> Kernel::create(Options options) {
   std::unique_ptr<Kernel> kernel(new Kernel(std::move(options)));
   kernel->boot_time_ns_ = host_now(CLOCK_MONOTONIC) - host_now(CLOCK_BOOTTIME);
+  kernel->root_control_group_ = make_ref<ControlGroup>(std::move(kernel->options_.control_group));
   kernel->root_pids_ = TRY(PidNamespace::create(*kernel, {}));
   kernel->memory_file_ = TRY(MemoryFile::create());
   kernel->timers_ = std::make_unique<TimerQueue>();
@@ -99,7 +100,8 @@ void Kernel::register_device(mode_t type, uint64_t device, DeviceOpener opener) 
 }
 
 Result<Ref<File>> Kernel::open_device(Task& task, mode_t type, uint64_t device, Path const& path, int flags) {
-  if (device_policy_ && !device_policy_(type, device, flags & O_ACCMODE)) return fail(Errno::Perm);
+  ControlGroup const& control_group = task.thread_group().control_group();
+  if (!control_group.allows_device(type, device, flags & O_ACCMODE)) return fail(Errno::Perm);
   auto it = devices_.find({type, device});
   if (it == devices_.end()) return fail(Errno::NxIo);
   return it->second(task, path, flags);
@@ -122,6 +124,12 @@ std::vector<Ref<ThreadGroup>> Kernel::all_groups(ProcessLocked const& lock) cons
   std::vector<Ref<ThreadGroup>> groups;
   for (auto const& space : spaces)
     for (auto& group : space->groups(lock)) groups.push_back(std::move(group));
+  return groups;
+}
+
+std::vector<Ref<ThreadGroup>> Kernel::groups_of(ControlGroup const& control_group, ProcessLocked const& lock) const {
+  auto groups = all_groups(lock);
+  std::erase_if(groups, [&](auto const& group) { return &group->control_group() != &control_group; });
   return groups;
 }
 
@@ -184,6 +192,7 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
     task = make_ref<Task>(*this, group, pid, nullptr);
     auto& g = group->implementation();
     g.process_group = make_ref<ProcessGroup>(pid, make_ref<Session>(pid));
+    if (spec.control_group) g.control_group = spec.control_group;
     g.leader = task;
     g.tasks.push_back(task);
     g.parent = parent.get();
@@ -231,15 +240,29 @@ Result<Ref<ThreadGroup>> Kernel::start_process(ProcessSpec const& spec, Ref<Thre
   return group;
 }
 
-void Kernel::set_frozen(bool frozen) {
+void Kernel::set_frozen(ControlGroup& control_group, bool frozen) {
   {
     ProcessLocked lock(*this);
-    frozen_.store(frozen, std::memory_order_release);
+    control_group.frozen_.store(frozen, std::memory_order_release);
     if (frozen)
-      for (auto const& group : all_groups(lock))
+      for (auto const& group : groups_of(control_group, lock))
         for (auto const& task : group->tasks(lock)) task->notify_work(work::freeze);
   }
-  if (!frozen) thaw_queue_.wake(EPOLLIN, SIZE_MAX);
+  if (!frozen) control_group.thaw_queue_.wake(EPOLLIN, SIZE_MAX);
+}
+
+void Kernel::set_traced(ControlGroup& control_group, bool traced) {
+  control_group.traced_.store(traced, std::memory_order_relaxed);
+  std::vector<Ref<Task>> tasks;
+  {
+    ProcessLocked lock(*this);
+    for (auto const& group : groups_of(control_group, lock))
+      for (auto const& task : group->tasks(lock)) tasks.push_back(task);
+  }
+  for (auto const& task : tasks) {
+    if (auto files = traced ? task->files() : Ref<FdTable>()) files->stop_serving();
+    task->notify_work(work::credentials);  // what is answered without us has to come to us now, or need not any more
+  }
 }
 
 std::optional<int> Kernel::wait_for_exit(ThreadGroup& group, Deadline deadline) {

@@ -20,6 +20,7 @@
 #include "kernel/namespace/namespace_set.h"
 #include "kernel/seccomp/seccomp.h"
 #include "kernel/sysctls.h"
+#include "kernel/task/control_group.h"
 #include "kernel/task/futex_pi.h"
 #include "kernel/task/process_lock.h"
 #include "kernel/task/thread_group.h"
@@ -56,6 +57,7 @@ struct ProcessSpec {
   Ref<FdTable> files;                  // 0, 1, 2 set up
   Ref<Terminal> controlling_terminal;  // null: none
   Ref<NamespaceSet const> namespaces;  // null: those of the first container
+  Ref<ControlGroup> control_group;     // null: that of the first container
   Ref<seccomp::Filter> seccomp;        // in force from its first instruction on; null: none
   uint32_t personality = 0;            // personality(2)
   int oom_score_adj = 0;
@@ -69,11 +71,10 @@ class Kernel {
   struct Options {
     std::unique_ptr<platform::Platform> platform;
     SyscallDispatcher dispatcher;
-    std::string kernel_release;  // "6.12.0-cofferdam"
-    bool strace = false;
-    uint64_t memory_limit = 0;     // bytes that sysinfo and /proc/meminfo show; 0: the host's
-    HostFacts host_facts;          // open_host_facts(), before the jail closes
-    std::string uid_map, gid_map;  // what /proc/PID/uid_map and gid_map show; empty: every id is itself
+    std::string kernel_release;           // "6.12.0-cofferdam"
+    HostFacts host_facts;                 // open_host_facts(), before the jail closes
+    ControlGroup::Options control_group;  // of the first container
+    std::string uid_map, gid_map;         // what /proc/PID/uid_map and gid_map show; empty: every id is itself
   };
   static Result<std::unique_ptr<Kernel>> create(Options);
   ~Kernel();
@@ -83,8 +84,12 @@ class Kernel {
   SyscallDispatcher const& dispatcher() const { return options_.dispatcher; }
   // Of the first container.
   PidNamespace& root_pids() { return *root_pids_; }
-  // Every process of the sandbox, zombies included; by namespace, then by number.
+  // Every process of the sandbox, zombies included; by namespace, then by number. Of those, the ones in a control
+  // group.
   std::vector<Ref<ThreadGroup>> all_groups(ProcessLocked const&) const;
+  std::vector<Ref<ThreadGroup>> groups_of(ControlGroup const&, ProcessLocked const&) const;
+  // Of the first container.
+  ControlGroup& root_control_group() const { return *root_control_group_; }
   void add_top_pid_namespace(PidNamespace&);
   void remove_top_pid_namespace(PidNamespace&);
   NamespaceNumbers& namespace_numbers() { return namespace_numbers_; }
@@ -114,9 +119,6 @@ class Kernel {
   void register_device(mode_t type, uint64_t device, DeviceOpener);
   // EPERM when the policy forbids it; ENXIO when there is no such device.
   Result<Ref<File>> open_device(Task&, mode_t type, uint64_t device, Path const&, int flags);
-  // The device cgroup: whether a device may be opened with this access mode (O_RDONLY …). Before tasks run.
-  using DevicePolicy = std::function<bool(mode_t type, uint64_t device, int access_mode)>;
-  void set_device_policy(DevicePolicy policy) { device_policy_ = std::move(policy); }
 
   // Starts a process: the first is init (pid 1). Looks the program up in PATH of the environment as runc does.
   // Errors: ENOENT, EACCES, ENOEXEC, … of execve(2). The task runs at once.
@@ -129,10 +131,10 @@ class Kernel {
   // SIGKILL to everything, and waits until no task is left. For the end of the sandbox.
   void kill_all();
 
-  // While frozen no task runs guest code or gets on with a call; everything else works.
-  void set_frozen(bool);
-  bool frozen() const { return frozen_.load(std::memory_order_acquire); }
-  WaitQueue& thaw_queue() { return thaw_queue_; }
+  // While frozen no task of the group runs guest code or gets on with a call; everything else works.
+  void set_frozen(ControlGroup&, bool);
+  // Whether every call of the group's tasks is logged from now on.
+  void set_traced(ControlGroup&, bool);
 
   // How many tasks live (zombies not counted).
   int32_t living_tasks() const { return living_tasks_.load(std::memory_order_relaxed); }
@@ -152,6 +154,7 @@ class Kernel {
   NamespaceNumbers namespace_numbers_;
   Guarded<std::vector<PidNamespace*>> top_pids_;
   Ref<PidNamespace> root_pids_;
+  Ref<ControlGroup> root_control_group_;
   std::unique_ptr<MemoryFile> memory_file_;
   IpcState ipc_;
   std::unique_ptr<TimerQueue> timers_;
@@ -165,9 +168,6 @@ class Kernel {
   std::map<std::pair<mode_t, uint64_t>, DeviceOpener> devices_;
   Nanoseconds boot_time_ns_ = 0;
   std::atomic<int32_t> living_tasks_{0};
-  DevicePolicy device_policy_;
-  std::atomic<bool> frozen_{false};
-  WaitQueue thaw_queue_;
   WaitQueue task_end_queue_;
   std::unique_ptr<TaskThreadPool> threads_;
 };

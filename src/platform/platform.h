@@ -269,12 +269,26 @@ class Context {
   virtual void serve_futex_natively_once() {}
 };
 
+// Where fresh address spaces come from. What comes from one source descends from one host process: the control groups
+// of that one on the host are those of all that is made from then on. Callable from any sentry thread.
+class ProcessSource : public RefCounted {
+ public:
+  // As Platform::new_process. ESRCH after close().
+  virtual Result<NewProcess> new_process() = 0;
+  // That host process, as the sentry knows it.
+  virtual int32_t host_process() const = 0;
+  // Ends that host process. What came from it lives on.
+  virtual void close() = 0;
+};
+
 class Platform {
  public:
   virtual ~Platform() = default;
   virtual std::string_view name() const = 0;
   // An empty address space with one thread, all registers zero. Guest mappings start empty but for the vDSO.
   virtual Result<NewProcess> new_process() = 0;
+  // Another source than the one that new_process takes from.
+  virtual Result<Ref<ProcessSource>> new_source() = 0;
   // First address that guests cannot use (TASK_SIZE as the guest sees it), page aligned.
   virtual uint64_t user_limit() const = 0;
   virtual uint64_t min_address() const = 0;  // mmap_min_addr as the guest meets it

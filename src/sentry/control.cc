@@ -23,9 +23,10 @@ namespace cofferdam::sentry {
 
 namespace {
 
+using container::init_pid;
 using container::RequestKind;
 
-constexpr size_t max_connections = 256, max_members = 128;
+constexpr size_t max_connections = 256, max_members = 128, max_logs = 64;
 
 std::optional<log::Level> level_of(std::string_view name) {
   constexpr std::string_view names[] = {"error", "warning", "info", "debug"};  // in the order of log::Level
@@ -91,24 +92,40 @@ container::Phase Control::phase(Guest& guest) {
   return guest.paused() ? container::Phase::Paused : container::Phase::Running;
 }
 
-Outcome<std::string> Control::debug(std::string const& wish) {
-  constexpr std::string_view level_word = "log-level ";
-  if (wish == "tasks") return guest_.task_table();
-  if (!wish.starts_with(level_word)) return refuse("this sandbox does not know that wish");
-  auto const level = level_of(std::string_view(wish).substr(level_word.size()));
-  if (!level) return refuse("no such log level; use debug, info, warning or error");
-  log::sink().level = *level;
+Outcome<std::string> Control::debug(Guest& guest, container::Frame& frame) {
+  constexpr std::string_view level_word = "log-level ", trace_word = "strace ";
+  std::string_view const wish = frame.payload;
+  if (wish == "tasks") return guest.task_table();
+  if (wish == "log") {
+    ATTEMPT(change_log(frame));
+  } else if (wish.starts_with(trace_word)) {
+    bool const on = wish.substr(trace_word.size()) == "on";
+    if (on && log::sink().level.load() < log::Level::Info)
+      return refuse("the sandbox has no log that would take the calls; name one with --debug-log");
+    guest.trace(on);
+  } else if (wish.starts_with(level_word)) {
+    auto const level = level_of(wish.substr(level_word.size()));
+    if (!level) return refuse("no such log level; use debug, info, warning or error");
+    log::sink().level = *level;
+  } else {
+    return refuse("this sandbox does not know that wish");
+  }
   return std::string();
+}
+
+// The sandbox logs to the descriptor from now on. Those before it stay open: a thread may be writing there.
+Outcome<> Control::change_log(container::Frame& frame) {
+  if (frame.fds.size() != 1) return refuse("a log is one descriptor");
+  if (logs_.size() >= max_logs) return refuse(fmt::format("the log of a sandbox can be changed {} times", max_logs));
+  log::sink().fd = frame.fds[0].get();
+  log::sink().level = std::max(log::sink().level.load(), log::Level::Info);
+  logs_.push_back(std::move(frame.fds[0]));
+  return {};
 }
 
 Outcome<> Control::start(Guest& guest) {
   if (guest.started()) return refuse("the container runs already");
   return guest.start_init();
-}
-
-Outcome<> Control::pause(Guest& guest, bool paused) {
-  if (!members_.empty()) return refuse("it shares its sandbox with others, and one alone cannot be paused or resumed");
-  return guest.pause(paused);
 }
 
 void Control::on_startup() {
@@ -218,10 +235,10 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
     case RequestKind::Processes:
       return container::encode_processes(guest.processes());
     case RequestKind::Pause:
-      ATTEMPT(pause(guest, true));
+      ATTEMPT(guest.pause(true));
       return nothing;
     case RequestKind::Resume:
-      ATTEMPT(pause(guest, false));
+      ATTEMPT(guest.pause(false));
       return nothing;
     case RequestKind::Check:
       ATTEMPT(guest.check_init());
@@ -229,7 +246,7 @@ Outcome<std::string> Control::serve_request(Connection& c, container::Frame& fra
     case RequestKind::Join:
       return refuse("a container joins by the first of its sandbox");
     case RequestKind::Debug:
-      return debug(frame.payload);
+      return debug(guest, frame);
     case RequestKind::Resize: {
       auto request = ATTEMPT(container::ResizeRequest::decode(frame.payload));
       ATTEMPT(guest.resize(request.pid, request.rows, request.columns));
@@ -262,7 +279,6 @@ void Control::answer_waiting(Guest& guest) {
 Outcome<> Control::join(Connection& c, container::Frame& frame) {
   if (c.guest != &guest_) return refuse("a container joins by the first of its sandbox");
   if (!guest_.started() || init_exited_) return refuse("the sandbox to join does not run");
-  if (guest_.paused()) return refuse("the sandbox to join is paused; resume it first");
   if (members_.size() >= max_members) return refuse(fmt::format("a sandbox holds {} containers at most", max_members));
   auto request = ATTEMPT(container::JoinRequest::decode(frame.payload));
   size_t const binds = request.binds_directory.size(), standard = request.process.terminal ? 1 : 3;
@@ -283,7 +299,8 @@ Outcome<> Control::join(Connection& c, container::Frame& frame) {
   for (auto const& other : members_) others.push_back(other->guest.get());
   member->guest = ATTEMPT(Guest::join(guest_, others, std::move(request), d));
   if (!member->guest->config().host_hooks) ATTEMPT(member->guest->check_init());
-  ATTEMPT(container::send_frame(c.socket.get(), 0, {}));
+  auto const source = static_cast<uint32_t>(member->guest->source_process());
+  ATTEMPT(container::send_frame(c.socket.get(), 0, container::encode_number(source)));
   member->holder = std::move(c.socket);
   c.closed = true;
   members_.push_back(std::move(member));
@@ -308,7 +325,7 @@ void Control::on_holder(Member& member) {
   if (init && !*init)
     member.guest->kill();  // its end is heard of as any other
   else
-    end_member(member);
+    end_member(member);  // it has not been started
 }
 
 void Control::on_member_exits(Member& member) {
@@ -316,6 +333,7 @@ void Control::on_member_exits(Member& member) {
   answer_waiting(*member.guest);
   auto const init = member.guest->exit_status(init_pid);
   if (!init || !*init || member.over) return;
+  member.guest->kill();  // where the pid namespace is another's, what init leaves would go on without it
   member.guest->shut_down();
   if (member.holder)
     (void)container::send_frame(member.holder.get(), 0, container::encode_number(static_cast<uint32_t>(**init)));
@@ -323,6 +341,7 @@ void Control::on_member_exits(Member& member) {
 }
 
 void Control::end_member(Member& member) {
+  member.guest->shut_down();
   member.over = true;
   for (auto& c : connections_) c.closed |= c.guest == member.guest.get();
 }

@@ -51,15 +51,16 @@ class Control {
   void answer(Connection&, Outcome<std::string> const& result);
   Outcome<std::string> serve_request(Connection&, container::Frame&);
   Outcome<> start(Guest&);
-  Outcome<> pause(Guest&, bool paused);
   Outcome<> join(Connection&, container::Frame&);
-  Outcome<std::string> debug(std::string const& wish);
+  Outcome<std::string> debug(Guest&, container::Frame&);
+  Outcome<> change_log(container::Frame&);
   static container::Phase phase(Guest&);
 
   Guest& guest_;
   host::OwnedFd startup_, listener_;
   std::vector<Connection> connections_;
   std::vector<std::unique_ptr<Member>> members_;
+  std::vector<host::OwnedFd> logs_;  // since the start
   bool attached_ = true;
   bool init_exited_ = false;
   bool orphaned_ = false;

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/personality.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,12 +18,14 @@
 #include "dev/host_stream.h"
 #include "kernel/kernel.h"
 #include "kernel/namespace/namespace_set.h"
+#include "kernel/task/control_group.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 #include "kernel/task/task_access.h"
 #include "kernel/task/task_internal.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/memory_inode.h"
+#include "sentry/guest_parts.h"
 #include "sentry/mounts.h"
 #include "sentry/network.h"
 #include "sentry/process_spec.h"
@@ -35,6 +36,7 @@ namespace cofferdam::sentry {
 
 namespace {
 
+using container::init_pid;
 using kernel::Kernel;
 using kernel::ProcessLocked;
 using kernel::SignalInfo;
@@ -70,6 +72,9 @@ struct Guest::State {
   std::unique_ptr<Kernel> own_kernel;  // of the first
   Kernel* kernel = nullptr;
   Ref<kernel::NamespaceSet const> namespaces;
+  Ref<kernel::ControlGroup> control_group;
+  bool shares_pids = false;
+  Ref<ThreadGroup> init;  // once it runs
   host::OwnedFd event, root_fd;
   std::vector<host::OwnedFd> init_files;
   bool init_started = false;
@@ -79,7 +84,8 @@ struct Guest::State {
 
   Outcome<> prepare(Descriptors&);
   kernel::PidNamespace& pids() { return *namespaces->pids_for_children; }
-  Outcome<int32_t> launch(oci::Process const& process, std::vector<host::OwnedFd> fds);
+  Outcome<int32_t> launch(oci::Process const& process, std::vector<host::OwnedFd> fds, bool as_init);
+  std::vector<Ref<ThreadGroup>> targets(container::SignalRequest const&, ProcessLocked const&);
   kernel::ProcessSpec process_spec(oci::Process const& process);
   Outcome<> run_start_hooks();
   Outcome<> run_start_hook(oci::Hook const& hook);
@@ -114,30 +120,6 @@ Outcome<> apply_sysctls(Kernel& kernel, kernel::NamespaceSet const& namespaces, 
   return {};
 }
 
-// The rules as the device cgroup reads them: the last that fits decides; without any, everything is allowed. The
-// standard devices always are.
-Kernel::DevicePolicy device_policy(std::vector<oci::DeviceRule> const& rules) {
-  if (rules.empty()) return {};
-  return [rules](mode_t type, uint64_t device, int access_mode) {
-    auto const number = std::pair<int64_t, int64_t>(major(device), minor(device));
-    constexpr std::pair<int64_t, int64_t> standard[] = {{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}};
-    if (S_ISCHR(type) && (number.first == 136 || std::ranges::find(standard, number) != std::end(standard)))
-      return true;
-    auto allows = [&](char access) {
-      bool allowed = true;
-      for (auto& rule : rules) {
-        bool fits = (rule.type == 'a' || rule.type == (S_ISBLK(type) ? 'b' : 'c')) &&
-                    (rule.type == 'a' ||
-                     ((!rule.major || *rule.major == number.first) && (!rule.minor || *rule.minor == number.second)));
-        if (fits && rule.access.contains(access)) allowed = rule.allow;
-      }
-      return allowed;
-    };
-    bool const reads = access_mode != O_WRONLY, writes = access_mode != O_RDONLY;
-    return (!reads || allows('r')) && (!writes || allows('w'));
-  };
-}
-
 }  // namespace
 
 Guest::Guest(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -156,17 +138,15 @@ Outcome<std::unique_ptr<Guest>> Guest::create(Config const& config, Descriptors&
   auto kernel = Kernel::create({.platform = std::move(platform),
                                 .dispatcher = syscalls::dispatcher(),
                                 .kernel_release = "6.12.0-cofferdam",
-                                .strace = config.settings.strace,
-                                .memory_limit = static_cast<uint64_t>(
-                                    std::max<int64_t>(0, config.spec.linux_config.resources.memory_limit.value_or(0))),
                                 .host_facts = std::move(facts),
+                                .control_group = control_group_options(config),
                                 .uid_map = map_text(config.spec.linux_config.uid_mappings),
                                 .gid_map = map_text(config.spec.linux_config.gid_mappings)});
   if (!kernel) return refuse(fmt::format("cannot start the kernel: {}", errno_text(kernel.error().code)));
   state->own_kernel = std::move(*kernel);
   state->kernel = state->own_kernel.get();
   state->namespaces = state->kernel->root_namespaces();
-  state->kernel->set_device_policy(device_policy(config.spec.linux_config.device_rules));
+  state->control_group = Ref<kernel::ControlGroup>(&state->kernel->root_control_group());
   register_modules(*state->kernel, config.settings, d);
   ATTEMPT(state->prepare(d));
   for (auto& [path, text] : d.network_settings) state->kernel->sysctls().adopt(path, std::move(text));
@@ -198,41 +178,36 @@ Outcome<> Guest::State::prepare(Descriptors& d) {
 
 Outcome<std::unique_ptr<Guest>> Guest::join(Guest& first, std::vector<Guest*> const& others,
                                             container::JoinRequest request, Descriptors& d) {
-  auto config = std::make_unique<Config>();
-  config->spec = ATTEMPT(oci::parse_spec(request.config, "config.json"));
-  config->spec.process = std::move(request.process);
-  config->spec.root.path = std::move(request.root_path);
-  config->settings = first.state_->config.settings;
-  config->seccomp = std::move(request.seccomp);
-  config->hook_state = std::move(request.hook_state);
-  config->id = std::move(request.id);
-  config->host_hooks = request.host_hooks;
-  auto const binds = std::ranges::count_if(config->spec.mounts, is_bind);
-  if (d.binds.size() != static_cast<size_t>(binds)) return refuse("join: the wrong number of mounts");
   Kernel& kernel = *first.state_->kernel;
-  auto const namespaces_of = [&](std::string const& id) -> Outcome<Ref<kernel::NamespaceSet const>> {
+  auto const find = [&](std::string const& id) -> Outcome<Ref<kernel::NamespaceSet const>> {
     for (Guest* guest : others)
       if (guest->id() == id) return guest->state_->namespaces;
     return refuse(fmt::format("container '{}', of which namespaces are to be shared, is gone", id));
   };
-  auto namespaces = make_ref<kernel::NamespaceSet>();
-  namespaces->mounts = make_ref<kernel::MountNamespace>(kernel);
-  namespaces->cgroup = make_ref<kernel::CgroupNamespace>(kernel);
-  namespaces->ipc =
-      request.ipc_of.empty() ? make_ref<kernel::IpcNamespace>(kernel) : ATTEMPT(namespaces_of(request.ipc_of))->ipc;
-  if (request.uts_of.empty())
-    namespaces->uts = make_ref<kernel::UtsNamespace>(kernel, kernel::UtsNames{});
-  else
-    namespaces->uts = ATTEMPT(namespaces_of(request.uts_of))->uts;
-  auto pids = kernel::PidNamespace::create(kernel, {});
-  if (!pids) return refuse(fmt::format("cannot make a pid namespace: {}", errno_text(pids.error().code)));
-  namespaces->pids_for_children = std::move(*pids);
+  auto namespaces = ATTEMPT(namespaces_of(kernel, request, find));
+  auto config = ATTEMPT(config_of(request, first.state_->config.settings));
+  auto const binds = std::ranges::count_if(config->spec.mounts, is_bind);
+  if (d.binds.size() != static_cast<size_t>(binds)) return refuse("join: the wrong number of mounts");
+  auto control_group = control_group_options(*config);
+  if (request.own_control_group) {
+    auto source = kernel.platform().new_source();
+    if (!source)
+      return refuse(fmt::format("cannot make a host process for the container's: {}", errno_text(source.error().code)));
+    control_group.processes = std::move(*source);
+  }
   auto const& kept = *config;
   std::unique_ptr<State> state(new State{.own_config = std::move(config), .config = kept});
   state->kernel = &kernel;
   state->namespaces = std::move(namespaces);
+  state->control_group = make_ref<kernel::ControlGroup>(std::move(control_group));
+  state->shares_pids = !request.pid_of.empty();
   ATTEMPT(state->prepare(d));
   return std::unique_ptr<Guest>(new Guest(std::move(state)));
+}
+
+int32_t Guest::source_process() const {
+  auto const* source = state_->control_group->processes();
+  return source ? source->host_process() : 0;
 }
 
 Outcome<> Guest::State::add_files(kernel::ProcessSpec& spec, oci::Process const& process,
@@ -256,7 +231,7 @@ Outcome<> Guest::State::add_files(kernel::ProcessSpec& spec, oci::Process const&
   return {};
 }
 
-Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<host::OwnedFd> fds) {
+Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<host::OwnedFd> fds, bool as_init) {
   kernel::ProcessSpec spec = process_spec(process);
   Started started;
   ATTEMPT(add_files(spec, process, fds, started.terminal));
@@ -268,7 +243,11 @@ Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<h
   // It may have exited before it is watched: the control loop is told to look in any case.
   started.group->exit_queue.add(*started.watch, EPOLLIN);
   started.watch->on_event(EPOLLIN);
-  int32_t pid = started.group->tgid();
+  int32_t const pid = as_init ? init_pid : started.group->tgid();
+  if (as_init) {
+    init = started.group;
+    if (!shares_pids && init->tgid() != 1) return refuse("the container's init is not process 1");
+  }
   exited.erase(pid);
   running[pid] = std::move(started);
   return pid;
@@ -277,6 +256,7 @@ Outcome<int32_t> Guest::State::launch(oci::Process const& process, std::vector<h
 kernel::ProcessSpec Guest::State::process_spec(oci::Process const& process) {
   kernel::ProcessSpec spec = make_process_spec(process, root_fd.get());
   spec.namespaces = namespaces;
+  spec.control_group = control_group;
   spec.seccomp = seccomp;
   if (config.spec.linux_config.linux32) spec.personality = PER_LINUX32;
   return spec;
@@ -337,35 +317,41 @@ Outcome<> Guest::State::run_start_hook(oci::Hook const& hook) {
 
 Outcome<> Guest::pause(bool paused) {
   if (!state_->init_started) return refuse("the container does not run yet; start it first");
-  if (state_->kernel->frozen() == paused)
+  if (this->paused() == paused)
     return refuse(paused ? "the container is paused already" : "the container is not paused");
-  state_->kernel->set_frozen(paused);
+  state_->kernel->set_frozen(*state_->control_group, paused);
   return {};
 }
 
-bool Guest::paused() const { return state_->kernel->frozen(); }
+void Guest::trace(bool on) { state_->kernel->set_traced(*state_->control_group, on); }
+
+bool Guest::paused() const { return state_->control_group->frozen(); }
 
 Outcome<> Guest::start_init() {
   ATTEMPT(state_->run_start_hooks());
   state_->init_started = true;
-  auto pid = ATTEMPT(state_->launch(state_->config.spec.process, std::move(state_->init_files)));
-  if (pid != init_pid) return refuse("the container's init is not process 1");
+  ATTEMPT(state_->launch(state_->config.spec.process, std::move(state_->init_files), true));
   return {};
 }
 
 bool Guest::started() const { return state_->init_started; }
 
 Outcome<int32_t> Guest::exec(oci::Process const& process, std::vector<host::OwnedFd> files) {
-  return state_->launch(process, std::move(files));
+  return state_->launch(process, std::move(files), false);
+}
+
+std::vector<Ref<ThreadGroup>> Guest::State::targets(container::SignalRequest const& request,
+                                                    ProcessLocked const& lock) {
+  if (request.all) return kernel->groups_of(*control_group, lock);
+  std::vector<Ref<ThreadGroup>> found;
+  auto group = request.pid == init_pid ? init : pids().group(request.pid, lock);
+  if (group && &group->control_group() == control_group.get()) found.push_back(std::move(group));
+  return found;
 }
 
 Outcome<> Guest::signal(container::SignalRequest const& request) {
   ProcessLocked lock(*state_->kernel);
-  std::vector<Ref<ThreadGroup>> targets;
-  if (request.all)
-    targets = state_->pids().groups(lock);
-  else if (auto group = state_->pids().group(request.pid, lock))
-    targets.push_back(std::move(group));
+  auto const targets = state_->targets(request, lock);
   if (targets.empty()) return refuse("there is no such process in the container");
   for (auto& group : targets) {
     if (request.signal == 0 || group->exited(lock)) continue;
@@ -391,14 +377,15 @@ std::vector<container::ProcessInfo> Guest::processes() {
   ::clock_gettime(CLOCK_REALTIME, &now);
   kernel::Nanoseconds const monotonic = kernel::host_now(CLOCK_MONOTONIC);
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->pids().groups(lock)) {
+  auto const& pids = state_->pids();
+  for (auto const& group : state_->kernel->groups_of(*state_->control_group, lock)) {
     auto leader = group->leader(lock);
     if (!leader) continue;
     auto& own = group->implementation();
     own.settle_usage();
     container::ProcessInfo info;
-    info.pid = group->tgid();
-    if (auto parent = group->parent(lock)) info.parent = parent->tgid();
+    info.pid = pids.number_of(*group);
+    if (auto parent = group->parent(lock)) info.parent = pids.number_of(*parent);
     info.uid = leader->credentials()->euid;
     info.threads = static_cast<uint32_t>(own.tasks.size());
     info.start_seconds = static_cast<uint64_t>(now.tv_sec - (monotonic - own.start_time_ns) / kernel::ns_per_second);
@@ -462,13 +449,14 @@ Outcome<std::optional<int>> Guest::exit_status(int32_t pid) {
 
 void Guest::kill() {
   ProcessLocked lock(*state_->kernel);
-  for (auto& group : state_->pids().groups(lock))
+  for (auto const& group : state_->kernel->groups_of(*state_->control_group, lock))
     if (!group->exited(lock)) kernel::run_loop::request_group_kill(*group, SIGKILL, lock);
 }
 
 void Guest::shut_down() {
   state_->collect();
   for (auto& [pid, started] : state_->running) started.terminal.reset();  // passes the rest of its output on
+  if (auto* source = state_->control_group->processes()) source->close();
 }
 
 }  // namespace cofferdam::sentry

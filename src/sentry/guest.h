@@ -36,13 +36,18 @@ class Guest {
   Outcome<> check_init();
   // Runs the startContainer hooks, then the specification's process as init.
   Outcome<> start_init();
+  // The host process, as the sentry knows it, that the container's processes come from; 0: the sandbox's first.
+  int32_t source_process() const;
   // While paused no process of the container runs.
   Outcome<> pause(bool paused);
   bool paused() const;
+  // Whether its calls are logged.
+  void trace(bool on);
   bool started() const;
   // Runs one more process; gives its pid. files: standard input, output, error (one terminal for all three if
   // process.terminal), then the preserved ones.
   Outcome<int32_t> exec(oci::Process const& process, std::vector<host::OwnedFd> files);
+  // A pid of container::init_pid means init in what follows, whatever its number.
   Outcome<> signal(container::SignalRequest const&);
   Outcome<> resize(int32_t pid, uint16_t rows, uint16_t columns);
   std::vector<container::ProcessInfo> processes();
@@ -56,7 +61,7 @@ class Guest {
   Outcome<std::optional<int>> exit_status(int32_t pid);
   // SIGKILL to every process of the container.
   void kill();
-  // Ends what is left and passes the last output of terminals on. No guest runs when it returns.
+  // Passes the last output of terminals on; nothing more can be started. For when init has ended.
   void shut_down();
 
  private:
@@ -64,7 +69,5 @@ class Guest {
   explicit Guest(std::unique_ptr<State>);
   std::unique_ptr<State> state_;
 };
-
-inline constexpr int32_t init_pid = 1;
 
 }  // namespace cofferdam::sentry

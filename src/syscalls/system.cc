@@ -67,7 +67,7 @@ Result<void> sys_sysinfo(Task& task, UserPtr<struct sysinfo> to) {
   info.uptime = (kernel::host_now(CLOCK_MONOTONIC) - kernel.boot_time_ns()) / kernel::ns_per_second;
   auto host = host::memory_facts();
   uint64_t total = host.total_bytes, free = host.free_bytes;
-  if (uint64_t limit = kernel.options().memory_limit; limit != 0 && limit < total) {
+  if (uint64_t limit = task.thread_group().control_group().memory_limit(); limit != 0 && limit < total) {
     total = limit;
     uint64_t used =
         std::min(limit, kernel.memory_file().allocated_bytes() + task.mm()->address_space().resident_bytes());

@@ -1,6 +1,7 @@
 // The guest of the command-line tests: one static program that does what its first argument says.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -185,11 +186,43 @@ int main(int argc, char** argv, char** envp) {
     for (;;) pause();
   if (!strcmp(what, "spin"))
     for (;;) got++;
+  if (!strcmp(what, "read-zeros")) {  // by read(2), with calls of getpid(2) between
+    int fd = open("/dev/zero", O_RDONLY);
+    for (char byte; read(fd, &byte, 1) == 1;)
+      if (syscall(SYS_getpid) < 1) return 1;
+    return 2;
+  }
   if (!strcmp(what, "fork-and-sleep")) {
     for (int n = 0; n < 3; ++n)
       if (fork() == 0)
         for (;;) pause();
     for (;;) pause();
+  }
+  if (!strcmp(what, "forks")) {  // COUNT: children that sleep, until all are there or the first cannot be made
+    int made = 0, wanted = atoi(more);
+    for (pid_t child; made < wanted && (child = fork()) >= 0; ++made)
+      if (child == 0)
+        for (;;) pause();
+    if (made < wanted)
+      puts(strerror(errno));
+    else
+      printf("%d\n", made);
+    fflush(stdout);
+    signal(SIGTERM, SIG_IGN);
+    kill(0, SIGTERM);
+    while (wait(0) > 0);
+    return 0;
+  }
+  if (!strcmp(what, "leave-child")) {
+    if (fork() == 0)
+      for (;;) pause();
+    return 7;
+  }
+  if (!strcmp(what, "list")) {  // DIRECTORY: its names
+    DIR* directory = opendir(more);
+    if (!directory) return perror(more), 1;
+    for (struct dirent* entry; (entry = readdir(directory));) puts(entry->d_name);
+    return 0;
   }
   if (!strcmp(what, "trap")) {  // exits with the number of the signal that came
     struct sigaction action = {.sa_handler = on_signal};

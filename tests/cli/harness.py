@@ -187,7 +187,8 @@ def mounts_of(place):
 
 
 def cgroups():
+    """Those that the tests of this process name; others run tests on the same machine."""
     found = set()
     for base, directories, _ in os.walk("/sys/fs/cgroup"):
-        found.update(os.path.join(base, d) for d in directories if "cofferdam" in d)
+        found.update(os.path.join(base, d) for d in directories if "cofferdam" in d and f"-{os.getpid()}" in d)
     return found

@@ -178,11 +178,10 @@ def test_namespaces_alone_lead_to_the_sandbox(place):
 def test_what_cannot_be_joined_is_refused(place):
     with pod(place) as (sandbox, _):
         path = f"/proc/{place.pid(sandbox)}/ns/"
-        for kind, text in (("pid", "process ids of their own"), ("mount", "cannot be joined")):
-            done = place.run("create", "--bundle", place.bundle(change=annotated("container", sandbox, paths={kind: path + kind})),
-                             place.id())
-            equal(done.status, 1, kind)
-            check(text in done.err, done)
+        done = place.run("create", "--bundle", place.bundle(change=annotated("container", sandbox, paths={"mount": path + "mnt"})),
+                         place.id())
+        equal(done.status, 1)
+        check("cannot be joined" in done.err, done)
     done = place.run("create", "--bundle", place.bundle(change=annotated("container", paths={"ipc": "/proc/1/ns/ipc"})), place.id())
     equal(done.status, 1)
     check("of no container under this state root" in done.err, done)

@@ -235,6 +235,7 @@ class ScriptedPlatform final : public platform::Platform {
     auto space = make_ref<ScriptedSpace>(script_);
     return platform::NewProcess{space, std::make_unique<ScriptedContext>(space, script_)};
   }
+  Result<Ref<platform::ProcessSource>> new_source() override { return fail(Errno::NoSys); }
   uint64_t user_limit() const override { return limit; }
   uint64_t min_address() const override { return least; }
   uint64_t vdso_address() const override { return 0; }

@@ -10,11 +10,13 @@ namespace cofferdam::fs::proc {
 
 using namespace kernel;
 
-MemoryAccount memory_account(Kernel& kernel) {
+MemoryAccount memory_account(Task& reader) {
+  Kernel& kernel = reader.kernel();
+  ControlGroup const& control_group = reader.thread_group().control_group();
   std::vector<Ref<Task>> tasks;
   {
     ProcessLocked lock(kernel);
-    for (Ref<ThreadGroup> const& group : kernel.all_groups(lock))
+    for (Ref<ThreadGroup> const& group : kernel.groups_of(control_group, lock))
       if (Ref<Task> leader = group->leader(lock)) tasks.push_back(std::move(leader));
   }
   MemoryAccount account;
@@ -22,7 +24,7 @@ MemoryAccount memory_account(Kernel& kernel) {
     if (Ref<MemoryManager> mm = task->mm()) account.anonymous += mm->address_space().resident_bytes();
   account.shared = kernel.memory_file().allocated_bytes();
   account.total = cofferdam::host::memory_facts().total_bytes;
-  if (uint64_t const limit = kernel.options().memory_limit; limit != 0 && (limit < account.total || account.total == 0))
+  if (uint64_t const limit = control_group.memory_limit(); limit != 0 && (limit < account.total || account.total == 0))
     account.total = limit;
   uint64_t const used = std::min(account.anonymous + account.shared, account.total);
   account.free = account.total - used;

@@ -11,8 +11,9 @@ struct MemoryAccount {
   uint64_t total = 0, free = 0, anonymous = 0, shared = 0;  // bytes
 };
 
-// total: the sandbox's limit, else the host's memory. What others on the host use is not told: all else is free.
-MemoryAccount memory_account(kernel::Kernel&);
+// total: the limit of the reader's container, else the host's memory. What others use is not told: all else is free.
+// shared: of the whole sandbox.
+MemoryAccount memory_account(kernel::Task& reader);
 
 // CPU time used by all processes, those that have ended and were waited for by others that live included.
 struct CpuAccount {

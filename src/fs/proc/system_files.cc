@@ -31,7 +31,7 @@ Result<std::string> cpuinfo(Task& task) {
 }
 
 Result<std::string> meminfo(Task& task) {
-  MemoryAccount const m = memory_account(task.kernel());
+  MemoryAccount const m = memory_account(task);
   std::string text;
   auto row = [&](std::string_view name, uint64_t bytes) {
     text += fmt::format("{:<16}{:>8} kB\n", fmt::format("{}:", name), bytes >> 10);
@@ -123,7 +123,7 @@ Result<std::string> devices(Task&) {
 }
 
 Result<std::string> vmstat(Task& task) {
-  MemoryAccount const m = memory_account(task.kernel());
+  MemoryAccount const m = memory_account(task);
   constexpr uint64_t page = 4096;
   return fmt::format(
       "nr_free_pages {}\nnr_inactive_anon 0\nnr_active_anon {}\nnr_inactive_file 0\nnr_active_file 0\nnr_anon_pages "

@@ -16,7 +16,7 @@ constexpr uint64_t most_inodes = 1'000'000;  // unless asked otherwise: each cos
 
 // What the sandbox has.
 uint64_t memory_of(kernel::Kernel const& kernel) {
-  if (uint64_t limit = kernel.options().memory_limit) return limit;
+  if (uint64_t limit = kernel.root_control_group().memory_limit()) return limit;
   struct sysinfo host{};
   if (::sysinfo(&host) != 0) return uint64_t{1} << 30;
   return host.totalram * host.mem_unit;

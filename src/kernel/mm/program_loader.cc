@@ -160,7 +160,8 @@ class Loader {
     Program interpreter;
     if (program.image.has_interpreter) interpreter = TRY(read_interpreter(kernel_, opener_, program, limit_));
 
-    auto fresh = TRY(kernel_.platform().new_process());
+    platform::ProcessSource* const source = opener_.thread_group().control_group().processes();
+    auto fresh = TRY(source != nullptr ? source->new_process() : kernel_.platform().new_process());
     auto mm = make_ref<MemoryManager>(kernel_, fresh.address_space);
     random_ = Randomness::draw(arguments_.randomize);
     TRY(map_programs(*mm, *fresh.context, program, interpreter));

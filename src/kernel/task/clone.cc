@@ -131,6 +131,7 @@ Ref<ThreadGroup> new_group(Task& parent, CloneArguments const& a, Ref<Pid> pid, 
   auto& g = group->implementation();
   ThreadGroup& parent_group = parent.thread_group();
   auto& p = parent_group.implementation();
+  g.control_group = p.control_group;
   g.process_group = p.process_group;
   g.dumpable = p.dumpable;
   g.oom_score_adj = p.oom_score_adj;
@@ -168,7 +169,7 @@ Result<Ref<Task>> insert_task(Task& parent, CloneArguments const& a, NewContext 
   child->pids().add(*pid, child, lock);
   kernel.task_started(lock);
   if (g.stopped) child->notify_work(work::stop);
-  if (kernel.frozen()) child->notify_work(work::freeze);
+  if (g.control_group->frozen()) child->notify_work(work::freeze);
   child->notify_work(work::credentials);
   return child;
 }

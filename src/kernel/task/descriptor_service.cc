@@ -23,7 +23,7 @@ bool threads_agree(Task& task, FdTable const& files) {
 }
 
 bool may_be_served(Task& task, FdTable const& files, File const& file) {
-  if (task.kernel().options().strace) return false;
+  if (task.thread_group().control_group().traced()) return false;
   if (Inode const* inode = file.inode(); inode != nullptr && inode->file_system().notifications() != nullptr)
     return false;
   return threads_agree(task, files);

@@ -164,25 +164,26 @@ int32_t PidNamespace::number_of(Task const& task) const {
 
 int32_t PidNamespace::number_of(ThreadGroup const& group) const { return group.pid().number_in(*this); }
 
-void PidNamespace::add(Pid& pid, Ref<Task> task, ProcessLocked const&) { pid.task_ = std::move(task); }
+void PidNamespace::add(Pid& pid, Ref<Task> task, ProcessLocked const&) {
+  if (!pid.task_)
+    for (PidNamespace* s = pid.space_.get(); s != nullptr; s = s->parent()) ++s->task_count_;
+  pid.task_ = std::move(task);
+}
 
 void PidNamespace::remove(Pid& pid, ProcessLocked const&) {
   if (!pid.task_) return;
   Ref<Pid> keep(&pid);
   Ref<Task> task = std::exchange(pid.task_, nullptr);
   pid.remove_user();
-  for (PidNamespace* s = pid.space_.get(); s != nullptr; s = s->parent()) s->departures_.wake(EPOLLIN, SIZE_MAX);
+  for (PidNamespace* s = pid.space_.get(); s != nullptr; s = s->parent()) {
+    --s->task_count_;
+    s->departures_.wake(EPOLLIN, SIZE_MAX);
+  }
 }
 
 void PidNamespace::keep_init_number() {
   MutexLock lock(mutex_);
   last_ = std::max(last_, 1);
-}
-
-size_t PidNamespace::task_count(ProcessLocked const& process_lock) const {
-  MutexLock lock(mutex_);
-  return static_cast<size_t>(std::ranges::count_if(
-      numbers_, [&](auto const& entry) { return entry.second != nullptr && entry.second->task(process_lock); }));
 }
 
 int32_t PidNamespace::last_pid() const {

@@ -92,7 +92,8 @@ class PidNamespace final : public Namespace {
   void remove(Pid&, ProcessLocked const&);
   // For what runs before init: leaves the number 1 to it.
   void keep_init_number();
-  size_t task_count(ProcessLocked const&) const;
+  // Tasks that are to be seen from here.
+  size_t task_count(ProcessLocked const&) const { return task_count_; }
   int32_t last_pid() const;
 
   // Its init ends: no task can be made in it any more.
@@ -115,6 +116,7 @@ class PidNamespace final : public Namespace {
   mutable Mutex mutex_;
   std::map<int32_t, Pid*> numbers_ GUARDED_BY(mutex_);  // null: taken, and its Pid is being made
   int32_t last_ GUARDED_BY(mutex_) = 0;
+  size_t task_count_ = 0;  // [process lock]
   std::atomic<bool> closed_{false};
   WaitQueue departures_;
 };

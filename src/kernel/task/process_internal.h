@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernel/signal/signal.h"
+#include "kernel/task/control_group.h"
 #include "kernel/task/task.h"
 #include "kernel/task/thread_group.h"
 #include "kernel/time/timer_queue.h"
@@ -24,6 +25,8 @@ struct GroupUsage {  // of threads that have exited, and of waited-for children
 struct GroupTimers;
 
 struct ThreadGroup::Implementation {
+  Ref<ControlGroup> control_group;  // does not change once a task of the group runs: needs no lock
+
   Ref<Task> leader;
   std::vector<Ref<Task>> tasks;  // living ones, leader first while it lives
   ThreadGroup* parent = nullptr;

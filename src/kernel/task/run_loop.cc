@@ -31,7 +31,7 @@ void refresh_facts(Task& task) {
   auto const& own = task.implementation();
   auto const* filter = own.seccomp_filter.load(std::memory_order_acquire);
   bool const strict = own.seccomp_mode.load(std::memory_order_acquire) == seccomp::Mode::Strict;
-  bool const traced = task.kernel().options().strace;
+  bool const traced = task.thread_group().control_group().traced();
   task.context().set_facts(
       {.pid = task.tgid(),
        .tid = task.tid(),
@@ -63,21 +63,21 @@ void wait_out_group_stop(Task& task) {
   task.implementation().state.store(TaskState::Running);
 }
 
-// Sleeps while the sandbox is paused; a kill ends it.
+// Sleeps while its container is paused; a kill ends it.
 void wait_out_freeze(Task& task) {
-  Kernel& kernel = task.kernel();
+  ControlGroup& control_group = task.thread_group().control_group();
   TaskWaiter waiter(task);
-  kernel.thaw_queue().add(waiter, EPOLLIN);
+  control_group.thaw_queue().add(waiter, EPOLLIN);
   for (;;) {
     task.prepare_to_wait();
     {
-      ProcessLocked lock(kernel);  // set_frozen changes it under this lock: none is missed
-      if (!kernel.frozen()) task.clear_work(work::freeze);
+      ProcessLocked lock(task.kernel());  // set_frozen changes it under this lock: none is missed
+      if (!control_group.frozen()) task.clear_work(work::freeze);
     }
     if ((task.pending_work() & work::kill) || !(task.pending_work() & work::freeze)) break;
     if (!task.wait_killable(Deadline::never())) break;
   }
-  kernel.thaw_queue().remove(waiter);
+  control_group.thaw_queue().remove(waiter);
 }
 
 // Does what Task::work_ asks for. false: the task has to exit.
@@ -139,7 +139,7 @@ void handle(Task& task, platform::Syscall const& call) {
   if (own.seccomp_mode.load(std::memory_order_relaxed) != seccomp::Mode::Disabled) [[unlikely]]
     if (!seccomp::admit(task, call)) return;
   own.last_read = {};
-  bool trace = task.kernel().options().strace;
+  bool trace = task.thread_group().control_group().traced();
   std::string text = trace ? task.kernel().dispatcher().describe(task, call) : std::string();
   if (is_hosts_futex(task, call)) {
     if (trace) log::write_line(log::Level::Info, fmt::format("[{:5}] {} = ? (the host's)", task.tid(), text));
@@ -227,8 +227,8 @@ void take_native_state(Task& task) {
 
 void give_native_state(Task& task) {
   auto& own = task.implementation();
-  bool const may_change = !task.kernel().options().strace && trivial_calls_pass(own) && own.pending.empty() &&
-                          task.thread_group().implementation().pending.empty();
+  bool const may_change = !task.thread_group().control_group().traced() && trivial_calls_pass(own) &&
+                          own.pending.empty() && task.thread_group().implementation().pending.empty();
   task.context().set_native_state({task.blocked_signals().bits(), own.robust_list_head}, may_change);
 }
 

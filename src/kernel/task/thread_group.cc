@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernel/kernel.h"
 #include "kernel/task/process_internal.h"
 #include "kernel/task/task.h"
 
@@ -13,9 +14,12 @@ ThreadGroup::ThreadGroup(Kernel& kernel, Ref<Pid> pid)
     : kernel_(kernel), pid_(std::move(pid)), implementation_(std::make_unique<Implementation>()) {
   implementation_->start_time_ns = host_now(CLOCK_MONOTONIC);
   implementation_->handlers = make_ref<SignalHandlers>();
+  implementation_->control_group = Ref<ControlGroup>(&kernel.root_control_group());
 }
 
 ThreadGroup::~ThreadGroup() = default;
+
+ControlGroup& ThreadGroup::control_group() const { return *implementation_->control_group; }
 
 Session::Session(Ref<Pid> pid) : pid_(std::move(pid)) { pid_->add_user(); }
 

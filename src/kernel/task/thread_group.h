@@ -23,6 +23,7 @@
 
 namespace cofferdam::kernel {
 
+class ControlGroup;
 class File;
 class Kernel;
 class Task;
@@ -81,6 +82,8 @@ class ThreadGroup : public RefCounted {
   PidNamespace& pids() const { return pid_->space(); }
   // The first of its pid namespace, which the others end with.
   bool is_init() const { return tgid() == 1; }
+  // Does not change once a task of the group runs.
+  ControlGroup& control_group() const;
 
   ResourceLimits limits;
 

@@ -15,27 +15,48 @@
 namespace cofferdam::platform::trap {
 namespace {
 
-// Fresh processes, clones of the zygote. From the second one on, one is kept ready: a thread makes it while the last
+// Fresh processes, clones of a zygote. From the second one on, one is kept ready: a thread makes it while the last
 // one's program begins, so that execve does not wait for it.
-class Nursery {
+class Nursery final : public ProcessSource {
  public:
   Nursery(std::shared_ptr<Shared> shared, std::unique_ptr<TrapContext> zygote, stub::SignalContext const& fresh)
-      : shared_(std::move(shared)), fresh_context_(fresh), zygote_(std::move(zygote)) {}
-  ~Nursery() {
+      : shared_(std::move(shared)),
+        fresh_context_(fresh),
+        zygote_process_(zygote->thread()),
+        zygote_(std::move(zygote)) {}
+  ~Nursery() override { close(); }
+
+  int32_t host_process() const override { return zygote_process_; }
+
+  void close() override {
     ending_.store(true);
     ask();
-    if (maker_.joinable()) maker_.join();
-    ready_.reset();
+    std::thread maker;
+    {
+      MutexLock lock(mutex_);
+      maker = std::move(maker_);
+    }
+    if (maker.joinable()) maker.join();
+    {
+      MutexLock lock(mutex_);
+      ready_.reset();
+    }
     MutexLock lock(zygote_mutex_);
     zygote_.reset();  // the last of its process: it is killed, and the reaper ends with the last stub
   }
 
-  Result<NewProcess> take() {
+  // Another one's zygote.
+  Result<std::unique_ptr<TrapContext>> spawn_zygote() {
+    auto made = TRY(spawn());
+    return std::unique_ptr<TrapContext>(static_cast<TrapContext*>(made.context.release()));
+  }
+
+  Result<NewProcess> new_process() override {
     std::optional<NewProcess> ready;
     {
       MutexLock lock(mutex_);
       ready = std::exchange(ready_, std::nullopt);
-      if (++taken_ == 2) start_maker();
+      if (++taken_ == 2 && !ending_.load()) start_maker();
     }
     if (taken_ >= 2) ask();
     if (!ready) return spawn();
@@ -46,6 +67,7 @@ class Nursery {
  private:
   Result<NewProcess> spawn() {
     MutexLock lock(zygote_mutex_);
+    if (!zygote_) return fail(Errno::Srch);
     zygote_->summon();
     return zygote_->spawn(fresh_context_, shared_->fresh_xstate);
   }
@@ -78,6 +100,7 @@ class Nursery {
 
   std::shared_ptr<Shared> shared_;
   stub::SignalContext const fresh_context_;
+  pid_t const zygote_process_;
   Mutex zygote_mutex_;
   std::unique_ptr<TrapContext> zygote_ GUARDED_BY(zygote_mutex_);
   Mutex mutex_;
@@ -85,7 +108,7 @@ class Nursery {
   std::atomic<uint64_t> taken_{0};
   std::atomic<uint32_t> wanted_{0};
   std::atomic<bool> ending_{false};
-  std::thread maker_;
+  std::thread maker_ GUARDED_BY(mutex_);
 };
 
 class TrapPlatform final : public Platform {
@@ -94,10 +117,14 @@ class TrapPlatform final : public Platform {
       : shared_(zygote.shared),
         reaper_(zygote.shared, zygote.context->thread()),
         watch_(zygote.shared->pace),
-        nursery_(zygote.shared, std::move(zygote.context), zygote.fresh_context) {}
+        fresh_context_(zygote.fresh_context),
+        nursery_(make_ref<Nursery>(zygote.shared, std::move(zygote.context), zygote.fresh_context)) {}
 
   std::string_view name() const override { return "trap"; }
-  Result<NewProcess> new_process() override { return nursery_.take(); }
+  Result<NewProcess> new_process() override { return nursery_->new_process(); }
+  Result<Ref<ProcessSource>> new_source() override {
+    return Ref<ProcessSource>(make_ref<Nursery>(shared_, TRY(nursery_->spawn_zygote()), fresh_context_));
+  }
   uint64_t user_limit() const override { return stub::user_limit; }
   uint64_t min_address() const override { return stub::min_address; }
   uint64_t vdso_address() const override { return shared_->vdso_address; }
@@ -109,7 +136,8 @@ class TrapPlatform final : public Platform {
   std::shared_ptr<Shared> shared_;
   Reaper reaper_;
   PlacementWatch watch_;
-  Nursery nursery_;
+  stub::SignalContext const fresh_context_;
+  Ref<Nursery> const nursery_;
 };
 
 }  // namespace

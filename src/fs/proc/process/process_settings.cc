@@ -70,7 +70,7 @@ Result<void> set_oom_adjustment(Task& writer, Task& target, int value) {
 // Badness as Linux gives it: the share of memory in thousandths, moved by the adjustment and scaled to two thirds.
 Result<std::string> oom_score_text(View const&, Task& target) {
   Ref<MemoryManager> mm = target.mm();
-  uint64_t const limit = target.kernel().options().memory_limit;
+  uint64_t const limit = target.thread_group().control_group().memory_limit();
   int64_t score = 0;
   if (mm && limit != 0) score = static_cast<int64_t>(mm->address_space().resident_bytes() * 1000 / limit);
   score = (1000 + score + oom_adjustment(target)) * 2 / 3;
