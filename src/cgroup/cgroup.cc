@@ -76,7 +76,7 @@ Outcome<> make_path(Hierarchy const& h, std::string const& relative, std::vector
     std::string parent = h.mount_point + relative.substr(0, relative.rfind('/', at - 1));
     std::string directory = h.mount_point + relative.substr(0, at);
     if (h.unified)
-      for (char const* controller : {"+cpu", "+memory", "+pids", "+cpuset", "+io"})
+      for (char const* controller : {"+cpu", "+memory", "+pids", "+cpuset", "+io", "+hugetlb"})
         (void)put(parent, "cgroup.subtree_control", controller);  // those that are not to be had are not limited
     if (::mkdir(directory.c_str(), 0755) == 0)
       made.push_back(directory);
@@ -105,20 +105,24 @@ Outcome<> limit_memory_version_1(std::string const& directory, oci::Resources co
 // value asks for what holds anyway.
 Outcome<> write_rare_files(Hierarchy const& h, std::string const& directory, oci::Resources const& r) {
   for (auto& file : r.files) {
-    if (!h.has(file.controller)) continue;
-    if (auto done = put(directory, file.name, file.value); !done)
-      return refuse(fmt::format("linux.resources: {}: {}", file.path, done.error()));
+    if (h.unified ? file.unified_name.empty() : !h.has(file.controller)) continue;
+    auto done =
+        h.unified ? put(directory, file.unified_name, file.unified_value) : put(directory, file.name, file.value);
+    if (!done) return refuse(fmt::format("linux.resources: {}: {}", file.path, done.error()));
   }
   return {};
 }
 
 // A limit that no hierarchy of this host can hold is refused rather than forgotten.
 Outcome<> check_controllers(std::vector<Hierarchy> const& all, oci::Resources const& r) {
+  if (!r.unified.empty() && std::ranges::none_of(all, [](auto& h) { return h.unified; }))
+    return refuse("linux.resources.unified: this host has no version 2 hierarchy to write to; remove it");
   for (auto& file : r.files) {
-    bool const there = std::ranges::any_of(all, [&](auto& h) { return !h.unified && h.has(file.controller); });
+    bool const there = std::ranges::any_of(
+        all, [&](auto& h) { return h.unified ? !file.unified_name.empty() : h.has(file.controller); });
     if (!there)
-      return refuse(fmt::format("linux.resources: {}: this host has no version 1 hierarchy of {}; remove it", file.path,
-                                file.controller));
+      return refuse(fmt::format("linux.resources: {}: this host has no control group that can hold it ({}); remove it",
+                                file.path, file.controller));
   }
   return {};
 }
@@ -140,14 +144,25 @@ Outcome<> limit_version_1(Hierarchy const& h, std::string const& directory, oci:
   }
   if (h.has("pids") && r.pids_limit)
     ATTEMPT(put(directory, "pids.max", *r.pids_limit <= 0 ? "max" : fmt::format("{}", *r.pids_limit)));
-  if (h.has("blkio") && r.block_io_weight && ::access((directory + "/blkio.weight").c_str(), F_OK) == 0)
-    ATTEMPT(put(directory, "blkio.weight", fmt::format("{}", *r.block_io_weight)));
+  if (h.has("blkio") && r.block_io_weight) {
+    bool const bfq = ::access((directory + "/blkio.bfq.weight").c_str(), F_OK) == 0;
+    if (auto done = put(directory, bfq ? "blkio.bfq.weight" : "blkio.weight", fmt::format("{}", *r.block_io_weight));
+        !done)
+      return refuse(fmt::format("linux.resources.blockIO.weight: {}", done.error()));
+  }
   return write_rare_files(h, directory, r);
 }
 
 std::string or_max(int64_t n) { return n < 0 ? "max" : fmt::format("{}", n); }
 
-Outcome<> limit_version_2(std::string const& directory, oci::Resources const& r) {
+// The conversion of the OCI specification: weights 10 … 1000 to 1 … 10000.
+Outcome<> weigh_io_version_2(std::string const& directory, uint16_t weight) {
+  if (::access((directory + "/io.bfq.weight").c_str(), F_OK) == 0)
+    return put(directory, "io.bfq.weight", fmt::format("{}", weight));
+  return put(directory, "io.weight", fmt::format("{}", 1 + (std::clamp<int>(weight, 10, 1000) - 10) * 9999 / 990));
+}
+
+Outcome<> limit_version_2(Hierarchy const& h, std::string const& directory, oci::Resources const& r) {
   if (r.memory_limit) ATTEMPT(put(directory, "memory.max", or_max(*r.memory_limit)));
   if (r.memory_reservation) ATTEMPT(put(directory, "memory.low", or_max(*r.memory_reservation)));
   if (r.memory_swap) {
@@ -165,6 +180,8 @@ Outcome<> limit_version_2(std::string const& directory, oci::Resources const& r)
   if (!r.cpuset_cpus.empty()) ATTEMPT(put(directory, "cpuset.cpus", r.cpuset_cpus));
   if (!r.cpuset_mems.empty()) ATTEMPT(put(directory, "cpuset.mems", r.cpuset_mems));
   if (r.pids_limit) ATTEMPT(put(directory, "pids.max", *r.pids_limit <= 0 ? "max" : fmt::format("{}", *r.pids_limit)));
+  if (r.block_io_weight) ATTEMPT(weigh_io_version_2(directory, *r.block_io_weight));
+  ATTEMPT(write_rare_files(h, directory, r));
   for (auto& [file, value] : r.unified) {
     if (file.contains('/'))
       return refuse(fmt::format("linux.resources.unified: '{}' is no name of a cgroup file", file));
@@ -197,7 +214,7 @@ Outcome<> create_in(std::string const& relative, oci::Resources const& limits, s
   for (auto& h : all) {
     ATTEMPT(make_path(h, relative, made));
     std::string directory = h.mount_point + relative;
-    ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
+    ATTEMPT(h.unified ? limit_version_2(h, directory, limits) : limit_version_1(h, directory, limits));
   }
   return {};
 }
@@ -230,19 +247,51 @@ Outcome<> create(std::string const& path, std::string const& container_id, oci::
   return done;
 }
 
+namespace {
+
+// memory.checkBeforeUpdate: a limit below what is used would end processes.
+Outcome<> check_use(std::vector<std::string> const& leaves, oci::Resources const& limits) {
+  if (!limits.check_before_update || limits.memory_limit.value_or(-1) < 0) return {};
+  auto const limit = static_cast<uint64_t>(*limits.memory_limit);
+  for (auto const& directory : leaves)
+    for (char const* file : {"/memory.usage_in_bytes", "/memory.current"})
+      if (uint64_t const used = read_number(directory + file); used > limit)
+        return refuse(fmt::format("linux.resources.memory.limit: {} bytes are used, and checkBeforeUpdate forbids {}",
+                                  used, limit));
+  return {};
+}
+
+}  // namespace
+
 Outcome<> update(std::vector<std::string> const& directories, oci::Resources const& limits) {
   auto const all = hierarchies();
   ATTEMPT(check_controllers(all, limits));
+  ATTEMPT(check_use(leaves_of(directories), limits));
   for (auto& directory : leaves_of(directories))
     for (auto& h : all)
       if (directory.starts_with(h.mount_point + "/"))
-        ATTEMPT(h.unified ? limit_version_2(directory, limits) : limit_version_1(h, directory, limits));
+        ATTEMPT(h.unified ? limit_version_2(h, directory, limits) : limit_version_1(h, directory, limits));
   return {};
 }
 
 Outcome<> add_process(std::vector<std::string> const& directories, pid_t pid) {
   for (auto& directory : leaves_of(directories)) ATTEMPT(put(directory, "cgroup.procs", fmt::format("{}", pid)));
   return {};
+}
+
+std::vector<pid_t> processes(std::vector<std::string> const& directories) {
+  std::vector<pid_t> out;
+  auto const leaves = leaves_of(directories);
+  if (leaves.empty()) return out;
+  std::string const text = read_file(leaves.front() + "/cgroup.procs");
+  for (char const* at = text.c_str(); *at != '\0';) {
+    char* end = nullptr;
+    auto const pid = static_cast<pid_t>(::strtol(at, &end, 10));
+    if (end == at) break;
+    out.push_back(pid);
+    at = end + (*end != '\0');
+  }
+  return out;
 }
 
 void remove(std::vector<std::string> const& directories) {

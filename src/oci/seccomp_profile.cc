@@ -77,6 +77,16 @@ SeccompArgument read_argument(Reader const& at) {
   return a;
 }
 
+// What a program of another architecture may do is decided already: it cannot run.
+void check_architectures(Reader const& list) {
+  for (auto const& item : list.items()) {
+    std::string name;
+    item.read(name);
+    if (!name.starts_with("SCMP_ARCH_"))
+      item.complain(fmt::format("'{}' is no architecture; use a name like SCMP_ARCH_X86_64", name));
+  }
+}
+
 void check_flags(Reader const& list) {
   constexpr std::string_view known[] = {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
                                         "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
@@ -256,6 +266,10 @@ void emit_search(Assembler& a, std::vector<Segment> const& all, size_t begin, si
 void read_seccomp(Reader const& at, SeccompProfile& to) {
   to.default_action = read_action(at.at("defaultAction"), at.at("defaultErrnoRet"));
   check_flags(at.at("flags"));
+  check_architectures(at.at("architectures"));
+  for (char const* key : {"listenerPath", "listenerMetadata"})
+    if (at.at(key).present())
+      at.at(key).complain("nobody is told of calls: SCMP_ACT_NOTIFY is not supported; remove it");
   for (auto& item : at.at("syscalls").items()) {
     auto& rule = to.rules.emplace_back();
     item.at("names").read(rule.names);

@@ -219,6 +219,8 @@ Outcome<Spec> parse_spec(std::string_view text, std::string_view file) {
   read_linux(top.at("linux"), spec.linux_config);
   read_all_hooks(top.at("hooks"), spec.hooks);
   top.at("annotations").read(spec.annotations);
+  for (char const* platform : {"solaris", "windows", "vm", "zos", "freebsd"})
+    refuse_present(top.at(platform), "it is for another platform than Linux");
   if (!error.empty()) return refuse(fmt::format("{}: {}", file, error));
   return spec;
 }

@@ -101,10 +101,11 @@ struct TimeOffset {
 
 // Limits that the cgroup of the sandbox gets. Absent: not limited.
 struct Resources {
-  // Files of version 1 hierarchies that have no member of their own here: (controller, file, value).
+  // What has no member of its own here: a file of a version 1 hierarchy and its value, and those of version 2.
   struct File {
     std::string controller, name, value;
-    std::string path;  // of the value in config.json
+    std::string path;                         // of the value in config.json
+    std::string unified_name, unified_value;  // empty: version 2 has nothing like it
   };
   std::vector<File> files;
   std::optional<int64_t> memory_limit, memory_reservation, memory_swap;
@@ -114,6 +115,7 @@ struct Resources {
   std::optional<int64_t> pids_limit;
   std::optional<uint16_t> block_io_weight;
   std::vector<std::pair<std::string, std::string>> unified;
+  bool check_before_update = false;  // an update below what is used is refused
   bool any() const;
 };
 

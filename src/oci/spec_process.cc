@@ -18,7 +18,9 @@ uint64_t read_capability_set(Reader const& list) {
   for (auto& item : list.items()) {
     std::string name;
     item.read(name);
-    if (auto number = capability_number(name))
+    if (name.empty())
+      item.complain("is empty; give a name like CAP_KILL");
+    else if (auto number = capability_number(name))
       set |= uint64_t{1} << *number;
     else
       log::warning("{}: no capability is called '{}'; ignored", item.path(), name);
@@ -100,6 +102,8 @@ void read_process(Reader const& r, Process& p) {
   user.at("gid").read(p.user.gid);
   user.at("umask").read(p.user.umask);
   user.at("additionalGids").read(p.user.additional_gids);
+  refuse_present(user.at("username"), "it is for Windows; give uid and gid");
+  refuse_present(r.at("commandLine"), "it is for Windows; give args");
   r.at("args").read(p.args);
   if (p.args.empty()) r.at("args").complain("names no program to run; give at least one string");
   r.at("env").read(p.env);
