@@ -36,7 +36,8 @@ constexpr char fish_line[] = "complete -c cofferdam -n __fish_use_subcommand -f 
 }  // namespace
 
 Outcome<int> run_completion(Globals const&, Words const& words) {
-  Options options("cofferdam completion", "bash|zsh|fish", "Prints the completion script of a shell.");
+  Options options("cofferdam completion", "bash|zsh|fish|words",
+                  "Prints the completion script of a shell, or the words that are commands.");
   Words rest;
   if (auto shown = ATTEMPT(parse(options, words, rest))) return *shown;
   if (rest.size() != 1) return refuse("completion: name one shell: bash, zsh or fish");
@@ -52,6 +53,8 @@ Outcome<int> run_completion(Globals const&, Words const& words) {
     ATTEMPT(print(fmt::format(zsh_script, bash)));
   else if (rest[0] == "fish")
     ATTEMPT(print(fish));
+  else if (rest[0] == "words")
+    ATTEMPT(print(names + "\n"));
   else
     return refuse(fmt::format("completion: '{}' is no shell that is known; use bash, zsh or fish", rest[0]));
   return 0;

@@ -48,8 +48,8 @@ Outcome<int> run_delete(Globals const& g, Words const& words) {
       return refuse(fmt::format("cannot delete container '{}': it is {}; stop it first, or use --force", id,
                                 container::phase_name(phase)));
     end_sandbox(*state);
-    cgroup::remove(state->cgroups);
   }
+  cgroup::remove(state ? state->cgroups : record->noted_cgroups());
   record->remove();
   if (state)
     if (auto spec = oci::load_bundle(state->bundle); spec && !spec->hooks.poststop.empty())

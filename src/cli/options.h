@@ -22,11 +22,12 @@ class Options {
   void list(std::string_view names, std::vector<std::string>& to, std::string_view help);  // may be given several times
 
   enum class Outcome { Go, Shown, Wrong };
-  // Options up to the first word that is none; the rest, that word first, is `rest`. Help goes to standard output; what
-  // is wrong goes to `message`.
+  // Options up to the first word that is none; the rest, that word first, is `rest`. Help goes to standard output, and
+  // so does the page for man(1) when --manual is the only word; what is wrong goes to `message`.
   Outcome parse(std::vector<std::string> const& words, std::vector<std::string>& rest, std::string& message);
 
  private:
+  std::string manual() const;
   struct Parser;
   std::unique_ptr<Parser> parser_;
 };

@@ -2,6 +2,8 @@
 import json
 import os
 import pathlib
+import re
+import subprocess
 import time
 
 import harness
@@ -175,6 +177,49 @@ def test_completion_names_every_command(place):
         for command in ("create", "pause", "completion", "wait"):
             check(command in text, f"{shell}: {command}")
     equal(place.run("completion", "moon").status, 1)
+
+
+def test_every_command_has_a_manual(place):
+    for command in ("", *place.run("completion", "words").out.split()):
+        words = [harness.COFFERDAM, command] if command else [harness.COFFERDAM]
+        page, usage = (subprocess.run([*words, word], capture_output=True, text=True, timeout=harness.TIMEOUT).stdout
+                       for word in ("--manual", "--help"))
+        check(page.startswith(".TH cofferdam"), f"{command}: {page[:80]}")
+        for option in re.findall(r"--[a-z][a-z-]+", usage.split("Options:", 1)[-1].split("\n\n")[0]):
+            check(option.replace("-", "\\-") in page, f"{command}: the manual has no {option}")
+
+
+def test_strace_of_a_sandbox_that_runs(place):
+    def lines():
+        return log.read_text().splitlines() if log.exists() else []
+    with place.running(("/guest", "count", "/n")) as container, place.running(("/guest", "sleep")) as silent:
+        log = place.path / "strace-later"
+        refused = place.run("debug", "--strace", "on", container)
+        check(refused.status == 1 and "--debug-log" in refused.err, f"{refused}")
+        equal(place.run("--debug-log", log, "debug", "--strace", "on", container).status, 0)
+        place.wait_for(lambda: sum("write(" in line for line in lines()) > 20, "calls are logged")
+        check(any("nanosleep" in line for line in lines()), "all kinds of calls")
+        equal(place.run("exec", container, "/guest", "echo", "traced-word").status, 0)
+        place.wait_for(lambda: any("] write(" in line and "[    1]" not in line for line in lines()), "calls of a process that came later")
+        equal(place.run("debug", "--strace", "off", container).status, 0)
+        time.sleep(0.2)
+        before = len(lines())
+        time.sleep(0.3)
+        equal(len(lines()), before, "no call is logged any more")
+        check(place.status(container) == "running" and place.status(silent) == "running", "both run on")
+        equal(place.run("debug", "--strace", "moon", container).status, 1)
+
+
+def test_strace_sees_what_was_answered_without_the_kernel(place):
+    """Reads of /dev/zero and getpid are answered where the guest runs, until somebody wants to see them."""
+    with place.running(("/guest", "read-zeros")) as container:
+        log = place.path / "strace-served"
+        time.sleep(0.3)
+        equal(place.run("--debug-log", log, "debug", "--strace", "on", container).status, 0)
+        count = lambda call: sum(call in line for line in log.read_text().splitlines())
+        place.wait_for(lambda: count("read(") > 50 and count("getpid(") > 50, "they are logged")
+        equal(place.run("debug", "--strace", "off", container).status, 0)
+        equal(place.status(container), "running")
 
 
 def test_debug_lists_tasks(place):
