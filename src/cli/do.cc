@@ -99,6 +99,7 @@ Outcome<int> run_do(Globals const& g, Words const& words) {
   o.bundle = "/";
   o.log = ATTEMPT(g.sentry_log());
   auto sandbox = ATTEMPT(container::Sandbox::launch(std::move(o)));
+  sandbox.keep_signals();
   ATTEMPT(sandbox.start());
   return sandbox.wait();
 }

@@ -16,6 +16,7 @@ Outcome<int> run_run(Globals const& g, Words const& words) {
   if (auto shown = ATTEMPT(parse(options, words, rest))) return *shown;
   std::string id = ATTEMPT(single_id(rest, "run"));
   auto sandbox = ATTEMPT(launch(g, a, id, detach));
+  if (!detach) sandbox.keep_signals();
   ATTEMPT(sandbox.start());
   if (detach) {
     ATTEMPT(sandbox.detach());

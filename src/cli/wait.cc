@@ -1,10 +1,9 @@
-#include <sys/wait.h>
-
 #include <fmt/format.h>
 
 #include "cli/command.h"
 #include "cli/options.h"
 #include "container/state.h"
+#include "host/wait_status.h"
 
 namespace cofferdam::cli {
 
@@ -22,8 +21,7 @@ Outcome<int> run_wait(Globals const& g, Words const& words) {
     return refuse(fmt::format("container '{}' has ended; its exit status went to whoever started it", id));
   auto reply = container::call(record, container::RequestKind::Wait, container::encode_number(1));
   if (!reply) return refuse(fmt::format("cannot wait for container '{}': {}", id, reply.error()));
-  int const status = static_cast<int>(ATTEMPT(container::decode_number(reply->payload)));
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return host::shell_status(static_cast<int>(ATTEMPT(container::decode_number(reply->payload))));
 }
 
 }  // namespace cofferdam::cli

@@ -383,6 +383,7 @@ Sandbox::Sandbox(Sandbox&& o) noexcept
       keeper_(std::move(o.keeper_)),
       pidfd_(std::move(o.pidfd_)),
       startup_(std::move(o.startup_)),
+      signals_(std::move(o.signals_)),
       raw_(std::move(o.raw_)),
       hooks_(std::move(o.hooks_)),
       host_network_(std::exchange(o.host_network_, std::nullopt)),

@@ -40,6 +40,9 @@ class Sandbox {
   Sandbox& operator=(Sandbox&&) = delete;
   ~Sandbox();
 
+  // Signals to this process wait for wait() from now on, which passes them on. Before start(): what init does may be
+  // the cause of one.
+  void keep_signals();
   Outcome<> start();   // lets init run
   Outcome<> detach();  // the sandbox lives on when this process ends
   // Waits for its end, passing this process's signals and window changes on. Gives the exit status to end with.
@@ -66,7 +69,7 @@ class Sandbox {
   std::optional<Pod> pod_;  // of another container, in whose sandbox it is to live
   std::optional<StateDirectory> record_;
   gofer::Keeper keeper_;
-  host::OwnedFd pidfd_, startup_;
+  host::OwnedFd pidfd_, startup_, signals_;
   std::optional<RawTerminal> raw_;
   oci::Hooks hooks_;
   std::optional<HostNetwork> host_network_;  // its end comes last

@@ -6,12 +6,12 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "container/standard.h"
+#include "host/wait_status.h"
 
 namespace cofferdam::container {
 
@@ -50,8 +50,8 @@ Outcome<ExecSession> ExecSession::start(StateDirectory const& record, ExecOption
       return refuse(fmt::format("--preserve-fds {}: descriptor {} is not open", o.preserve_fds, 3 + n));
     fds.push_back(static_cast<int>(3 + n));
   }
-  // From before anybody can know of it: a signal to the host process that stands for a detached one is not lost.
-  if (o.detached) self.signals_ = take_signals();
+  // From before anybody can know of it: a signal to the host process that stands for it is not lost.
+  self.signals_ = take_signals();
   self.socket_ = ATTEMPT(record.connect());
   ExecRequest request{
       .process = std::move(o.process), .ignore_paused = o.ignore_paused, .preserved_fds = o.preserve_fds};
@@ -84,7 +84,6 @@ void ExecSession::pass_on(int signals) {
 }
 
 Outcome<int> ExecSession::wait() {
-  if (!signals_) signals_ = take_signals();
   pollfd waits[2] = {{.fd = socket_.get(), .events = POLLIN}, {.fd = signals_.get(), .events = POLLIN}};
   while (!waits[0].revents) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) return refuse(fmt::format("cannot wait: {}", strerror(errno)));
@@ -94,8 +93,7 @@ Outcome<int> ExecSession::wait() {
   raw_.reset();
   if (!reply) return 128 + SIGKILL;  // the sandbox ended with it
   if (reply->kind != 0) return refuse(std::move(reply->payload));
-  int status = static_cast<int>(ATTEMPT(decode_number(reply->payload)));
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return host::shell_status(static_cast<int>(ATTEMPT(decode_number(reply->payload))));
 }
 
 }  // namespace cofferdam::container

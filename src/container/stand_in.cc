@@ -17,6 +17,7 @@
 #include "cgroup/cgroup.h"
 #include "container/session.h"
 #include "host/close_others.h"
+#include "host/wait_status.h"
 #include "sentry/platforms.h"
 #include "sentry/startup.h"
 
@@ -94,8 +95,7 @@ class StandIn {
     auto const reply = receive_frame(sandbox_.get());
     auto const number = reply ? decode_number(reply->payload) : std::unexpected(reply.error());
     if (!number) return 128 + SIGKILL;  // the sandbox ended with it
-    int const status = static_cast<int>(*number);
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return host::shell_status(static_cast<int>(*number));
   }
 
   void send_signal(int signal) {

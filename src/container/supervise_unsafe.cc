@@ -42,13 +42,15 @@ void give_back_text() {
 
 }  // namespace
 
+void Sandbox::keep_signals() { signals_ = take_signals(); }
+
 Outcome<int> Sandbox::wait() {
-  host::OwnedFd signals = take_signals();
+  if (!signals_) keep_signals();
   give_back_text();
-  pollfd waits[2] = {{.fd = pidfd_.get(), .events = POLLIN}, {.fd = signals.get(), .events = POLLIN}};
+  pollfd waits[2] = {{.fd = pidfd_.get(), .events = POLLIN}, {.fd = signals_.get(), .events = POLLIN}};
   while (!(waits[0].revents & POLLIN)) {
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) return refuse(fmt::format("cannot wait: {}", strerror(errno)));
-    if (waits[1].revents & POLLIN) pass_on(signals.get(), startup_.get(), raw_.has_value());
+    if (waits[1].revents & POLLIN) pass_on(signals_.get(), startup_.get(), raw_.has_value());
   }
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {

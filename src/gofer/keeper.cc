@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "host/close_others.h"
+
 namespace cofferdam::gofer {
 
 namespace {
@@ -32,10 +34,7 @@ bool hear(int fd) {
   ::sigprocmask(SIG_BLOCK, &all, nullptr);
   ::prctl(PR_SET_NAME, "cofferdam-gofer", 0, 0, 0);
   // It must hold nobody's pipes open: all that it needs are these two.
-  int low = std::min(command, sandbox), high = std::max(command, sandbox);
-  if (low > 0) ::close_range(0, static_cast<unsigned>(low - 1), 0);
-  if (high > low + 1) ::close_range(static_cast<unsigned>(low + 1), static_cast<unsigned>(high - 1), 0);
-  ::close_range(static_cast<unsigned>(high + 1), ~0u, 0);
+  host::close_others({command, sandbox});
   if (hear(command)) ::_exit(0);
   while (hear(sandbox)) {
   }

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "host/close_others.h"
 #include "host/socket_broker.h"
 #include "jail/filter.h"
 
@@ -71,11 +72,6 @@ void serve_one(int connection, host::ReceivedRequest const& r, BrokerRights righ
   (void)host::send_answer(connection, error, raw ? raw.get() : -1);
 }
 
-void close_others(int kept) {
-  if (kept > 0) ::close_range(0, static_cast<unsigned>(kept - 1), 0);
-  ::close_range(static_cast<unsigned>(kept + 1), ~0u, 0);
-}
-
 bool keep_capabilities(BrokerRights rights) {
   uint32_t const bits =
       (rights.reserved_ports ? 1u << CAP_NET_BIND_SERVICE : 0u) | (rights.raw_sockets ? 1u << CAP_NET_RAW : 0u);
@@ -93,7 +89,7 @@ bool keep_capabilities(BrokerRights rights) {
   ::sigprocmask(SIG_BLOCK, &all, nullptr);
   ::prctl(PR_SET_NAME, "cofferdam-ports", 0, 0, 0);
   if (::setns(space, CLONE_NEWNET) != 0 || ::chdir("/") != 0) ::_exit(1);
-  close_others(connection.get());
+  host::close_others({connection.get()});
   std::span<CallRule const> const sets[] = {broker_rules};
   if (!keep_capabilities(rights) || !jail::install_filter(sets, {}, {})) ::_exit(1);
   while (auto request = host::receive_request(connection.get())) serve_one(connection.get(), *request, rights);

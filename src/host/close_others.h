@@ -5,7 +5,7 @@
 
 namespace cofferdam::host {
 
-// Closes every descriptor that is not among these; -1 is passed over. 0, 1 and 2 are among them.
+// Closes every descriptor that is not among these, of which there is one at least; -1 is passed over.
 void close_others(std::vector<int> keep);
 
 }  // namespace cofferdam::host

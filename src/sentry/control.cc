@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/wait_status.h"
 
 namespace cofferdam::sentry {
 
@@ -36,10 +36,6 @@ std::optional<log::Level> level_of(std::string_view name) {
 }
 
 }  // namespace
-
-int shell_status(int wait_status) {
-  return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
-}
 
 Control::Control(Guest& guest, host::OwnedFd startup, host::OwnedFd listener)
     : guest_(guest), startup_(std::move(startup)), listener_(std::move(listener)) {}
@@ -64,7 +60,7 @@ int Control::serve() {
   for (auto const& member : members_) member->guest->shut_down();
   on_exits();
   auto status = guest_.exit_status(init_pid);
-  return status && *status ? shell_status(**status) : 128 + SIGKILL;
+  return status && *status ? host::shell_status(**status) : 128 + SIGKILL;
 }
 
 // poll passes over descriptors that are -1.

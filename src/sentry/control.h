@@ -66,7 +66,4 @@ class Control {
   bool orphaned_ = false;
 };
 
-// What a shell would show for a wait(2) status.
-int shell_status(int wait_status);
-
 }  // namespace cofferdam::sentry

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "host/wait_status.h"
 #include "oci/json.h"
 #include "oci/spec.h"
 #include "shim/pod.h"
@@ -65,10 +66,6 @@ ExitTime time_now() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   return {.seconds = now.tv_sec, .nanoseconds = static_cast<int32_t>(now.tv_nsec)};
-}
-
-uint32_t shell_status(int wait_status) {
-  return static_cast<uint32_t>(WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
 
 bool Container::has_running_execs() const {
@@ -331,7 +328,7 @@ void TaskService::init_ended(ContainerPtr const& c) {
 
 void TaskService::ended(ContainerPtr const& c, ProcessPtr const& p, int wait_status) {
   p->state = ProcessState::Stopped;
-  p->exit = Exit{.status = shell_status(wait_status), .at = time_now()};
+  p->exit = Exit{.status = static_cast<uint32_t>(host::shell_status(wait_status)), .at = time_now()};
   wire::TaskExit event;
   event.set_container_id(c->id);
   event.set_id(p->exec_id.empty() ? c->id : p->exec_id);

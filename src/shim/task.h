@@ -71,7 +71,4 @@ struct Container {
   bool has_running_execs() const;
 };
 
-// The status that a shell gives for a wait status.
-uint32_t shell_status(int wait_status);
-
 }  // namespace cofferdam::shim
