@@ -91,7 +91,7 @@ struct SackBlock {
 };
 
 struct TcpOptions {
-  static constexpr size_t max_sack_blocks = 4;
+  static constexpr size_t max_sack_blocks = 4, most = 40;  // bytes of options: the header's length has four bits
   std::optional<uint16_t> mss;
   std::optional<uint8_t> window_scale;
   bool sack_permitted = false;

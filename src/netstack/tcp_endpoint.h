@@ -196,7 +196,7 @@ class TcpEndpoint final : public TcpReceiver {
   void schedule_ack(bool now) REQUIRES(mutex_);
   uint16_t window_to_advertise() REQUIRES(mutex_);
   uint32_t receive_window() const REQUIRES(mutex_);
-  void fill_sack(TcpOptions&) const REQUIRES(mutex_);
+  void fill_sack(TcpOptions&, size_t room) REQUIRES(mutex_);
   size_t segment_limit() const REQUIRES(mutex_);  // bytes of payload a segment may have
   size_t option_size() const REQUIRES(mutex_);
   uint32_t timestamp() const REQUIRES(mutex_);

@@ -68,9 +68,11 @@ uint16_t TcpEndpoint::window_to_advertise() {
   return static_cast<uint16_t>(field);
 }
 
-void TcpEndpoint::fill_sack(TcpOptions& o) const {
-  if (!sack_ok_ || (out_of_order_.empty() && !duplicate_)) return;
-  size_t most = timestamps_ ? 3 : 4;
+// room: how many bytes of options the segment has left.
+void TcpEndpoint::fill_sack(TcpOptions& o, size_t room) {
+  constexpr size_t kind_and_length = 4, block = 8;  // the first with its padding
+  if (!sack_ok_ || (out_of_order_.empty() && !duplicate_) || room < kind_and_length + block) return;
+  size_t const most = std::min<size_t>(timestamps_ ? 3 : 4, (room - kind_and_length) / block);
   auto add = [&](SeqNum start, SeqNum end) {
     if (o.sack_count < most) o.sack[o.sack_count++] = {start, end};
   };
@@ -80,6 +82,7 @@ void TcpEndpoint::fill_sack(TcpOptions& o) const {
   if (newest < out_of_order_.size()) add(out_of_order_[newest].start, out_of_order_[newest].end);
   for (size_t i = out_of_order_.size(); i-- > 0 && o.sack_count < most;)
     if (i != newest) add(out_of_order_[i].start, out_of_order_[i].end);
+  duplicate_.reset();
 }
 
 void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
@@ -91,8 +94,11 @@ void TcpEndpoint::send_packet(TcpHeader& h, PacketPtr p) {
     if (!h.has(TcpHeader::rst)) {
       h.window = syn ? static_cast<uint16_t>(std::min<uint32_t>(receive_window(), 65535)) : window_to_advertise();
       if (syn) rcv_edge_ = later(rcv_edge_, rcv_nxt_ + h.window);
-      if (!syn) fill_sack(h.options);
-      duplicate_.reset();
+      // Data leave as much room as they do: a full segment tells of no blocks, and each arrival out of order has its
+      // own acknowledgment.
+      size_t const payload = p->payload_size();
+      size_t const room = payload == 0 ? TcpOptions::most : mss_ - std::min<size_t>(payload, mss_);
+      if (!syn) fill_sack(h.options, room);
       last_ack_sent_ = rcv_nxt_;
       ack_at_ = never;
       if (quick_acks_ != 0) --quick_acks_;
