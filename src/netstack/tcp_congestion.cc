@@ -70,6 +70,15 @@ void Congestion::on_timeout(Time now) {
   state = CongestionState::Loss;
 }
 
+void Congestion::restore(Congestion const& before) {
+  size_t const window = std::max(window_, before.window_), threshold = std::max(threshold_, before.threshold_);
+  uint32_t const mss = mss_;
+  *this = before;
+  window_ = window;
+  threshold_ = threshold;
+  mss_ = mss;
+}
+
 void Congestion::after_idle(Time idle, Time rto) {
   size_t restart = std::min(initial_window(), window_);
   threshold_ = std::max(threshold_ == SIZE_MAX ? 0 : threshold_, window_ / 4 * 3);

@@ -30,6 +30,8 @@ class Congestion {
   // way: it grows only while it is used.
   void on_loss(Time now);
   void on_timeout(Time now);
+  // There was no loss: all is as it was `before`, but for what has grown since.
+  void restore(Congestion const& before);
   void after_idle(Time idle, Time rto);  // RFC 2861's halving, RFC 5681 4.1
 
   CongestionState state = CongestionState::Open;

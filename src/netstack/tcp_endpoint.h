@@ -162,7 +162,7 @@ class TcpEndpoint final : public TcpReceiver {
   bool process_ack(TcpSegment const&) REQUIRES(mutex_);
   void process_ack_of_syn_received(TcpSegment const&) REQUIRES(mutex_);
   void acknowledged(TcpSegment const&) REQUIRES(mutex_);
-  void duplicate_reported() REQUIRES(mutex_);
+  void duplicate_reported(SackBlock const&) REQUIRES(mutex_);
   void update_send_window(TcpSegment const&, bool advanced) REQUIRES(mutex_);
   void after_fin_acked() REQUIRES(mutex_);
   void process_data(TcpSegment&) REQUIRES(mutex_);
@@ -208,6 +208,8 @@ class TcpEndpoint final : public TcpReceiver {
   void enter_recovery() REQUIRES(mutex_);
   void reduce_once() REQUIRES(mutex_);
   void begin_reduction() REQUIRES(mutex_);
+  void look_for_needless_recovery(TcpSegment const&, bool filled) REQUIRES(mutex_);
+  void undo_recovery() REQUIRES(mutex_);
   void suspect_black_hole() REQUIRES(mutex_);
   void adjust_recovery(size_t delivered, size_t newly_lost, bool advanced) REQUIRES(mutex_);
   void leave_recovery() REQUIRES(mutex_);
@@ -312,6 +314,13 @@ class TcpEndpoint final : public TcpReceiver {
   Congestion congestion_ GUARDED_BY(mutex_);
   SeqNum recover_ GUARDED_BY(mutex_);
   size_t prr_delivered_ GUARDED_BY(mutex_) = 0, prr_out_ GUARDED_BY(mutex_) = 0, recover_flight_ GUARDED_BY(mutex_) = 0;
+  struct Undo {  // of a recovery, should it turn out that what was sent again had not been lost
+    Congestion before;
+    bool resent = false, late = false, lost = false;  // something was; and what was known of it then
+    uint32_t first_stamp = 0;                         // timestamp of what was sent again first
+    size_t in_doubt = 0;  // bytes sent again of which the peer has not said that they were there already
+  };
+  std::unique_ptr<Undo> undo_ GUARDED_BY(mutex_);
   unsigned duplicate_acks_ GUARDED_BY(mutex_) = 0;
   Time rack_sent_ GUARDED_BY(mutex_) = 0, rack_rtt_ GUARDED_BY(mutex_) = 0;
   SeqNum rack_end_ GUARDED_BY(mutex_);

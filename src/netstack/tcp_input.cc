@@ -277,9 +277,14 @@ void TcpEndpoint::update_send_window(TcpSegment const& s, bool advanced) {
 }
 
 // A retransmission was needless: allow for more reordering, once per round trip (RFC 8985 6.2 step 4).
-void TcpEndpoint::duplicate_reported() {
+// Where no timestamps tell, a recovery of which all was needless is undone (tcp_try_undo_dsack of Linux).
+void TcpEndpoint::duplicate_reported(SackBlock const& block) {
   constexpr unsigned most = 20;
   dsack_seen_ = true;
+  if (undo_ && undo_->resent && !timestamps_) {
+    undo_->in_doubt -= std::min<size_t>(undo_->in_doubt, distance(block.start, block.end));
+    if (undo_->in_doubt == 0 && congestion_.state != CongestionState::Loss) undo_recovery();
+  }
   if (dsack_round_ > snd_una_) return;
   dsack_round_ = snd_nxt_;
   reo_multiplier_ = std::min(reo_multiplier_ + 1, most);
@@ -293,6 +298,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
   probes_ = 0;
   size_t in_flight = board_.pipe(), lost_before = board_.lost_bytes(), delivered = 0;
   bool advanced = h.acknowledgment > snd_una_, outstanding = !board_.empty();
+  bool filled = false;  // something that was sent again is there now
   uint32_t old_window = snd_wnd_;
   Time rtt = 0;
   auto took = [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
@@ -308,7 +314,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     for (uint8_t i = 0; i < h.options.sack_count; ++i) {
       auto block = h.options.sack[i];
       if (block.end <= block.start) continue;
-      if (i == 0 && block.end <= h.acknowledgment) duplicate_reported();
+      if (i == 0 && block.end <= h.acknowledgment) duplicate_reported(block);
       if (block.start < snd_una_ || block.end > snd_nxt_) continue;
       board_.mark_sacked(block.start, block.end, mss_, took);
     }
@@ -318,6 +324,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     bool fin_acked = fin_sent_ && h.acknowledgment == snd_nxt_;
     board_.acknowledge(h.acknowledgment, [&](SentSegment const& sent) NO_THREAD_SAFETY_ANALYSIS {
       if (!sent.sacked) took(sent);
+      filled |= sent.retransmitted && !sent.sacked;
     });
     snd_buffer_.trim_front(bytes - (fin_acked ? 1 : 0));
     totals_.bytes_acked += bytes;
@@ -345,6 +352,7 @@ void TcpEndpoint::acknowledged(TcpSegment const& s) {
     detect_losses(now);
     size_t lost = board_.lost_bytes() > lost_before ? board_.lost_bytes() - lost_before : 0;
     if (!sack_ok_ && !advanced) delivered += mss_;
+    look_for_needless_recovery(s, filled);
     adjust_recovery(delivered, lost, advanced);
     bool limited =
         congestion_.in_slow_start() ? in_flight * 2 >= congestion_.window() : in_flight + mss_ >= congestion_.window();

@@ -299,7 +299,11 @@ void TcpEndpoint::retransmit(SentSegment& s) {
   totals_.bytes_retransmitted += length;
   transmit(s.start, offset, length, with_fin ? TcpHeader::fin : 0);
   board_.mark_resent(s, now);
-  if (congestion_.state == CongestionState::Recovery) prr_out_ += length;
+  if (congestion_.state != CongestionState::Recovery) return;
+  prr_out_ += length;
+  if (!undo_) return;
+  if (!std::exchange(undo_->resent, true)) undo_->first_stamp = timestamp();
+  undo_->in_doubt += length;
 }
 
 // All that may go now: first what was lost, then what is new.

@@ -67,8 +67,33 @@ void TcpEndpoint::detect_losses(Time now) {
 
 void TcpEndpoint::enter_recovery() {
   ++stack_.statistics().tcp_recoveries;
+  undo_ = std::make_unique<Undo>(congestion_);
+  undo_->before.state = CongestionState::Open;
   begin_reduction();
   congestion_.state = CongestionState::Recovery;
+}
+
+// Was what filled a hole sent before anything was sent again? Then it was late, not lost (the Eifel algorithm, RFC
+// 3522). filled: something that was sent again is acknowledged now. When a recovery ends in which all was late, the
+// window is what it was before (tcp_try_undo_recovery of Linux).
+void TcpEndpoint::look_for_needless_recovery(TcpSegment const& s, bool filled) {
+  if (!undo_ || !undo_->resent || !timestamps_) return;
+  auto const& o = s.header.options;
+  bool const told = o.has_timestamps && o.echo != 0;
+  if (filled) {
+    bool const late = told && static_cast<int32_t>(o.echo - undo_->first_stamp) < 0;
+    (late ? undo_->late : undo_->lost) = true;
+    reordering_seen_ |= late;
+  }
+  bool const over = congestion_.state == CongestionState::Recovery && snd_una_ >= recover_;
+  if (over && undo_->late && !undo_->lost) undo_recovery();
+}
+
+void TcpEndpoint::undo_recovery() {
+  congestion_.restore(undo_->before);
+  undo_.reset();
+  duplicate_acks_ = 0;
+  dsack_seen_ = false;
 }
 
 // The window comes down to a new threshold within a round trip (RFC 6937).
@@ -83,6 +108,7 @@ void TcpEndpoint::begin_reduction() {
 // The peer tells of a mark: as if something had been lost, but once per round trip (RFC 3168 6.1.2).
 void TcpEndpoint::reduce_once() {
   if (congestion_.state != CongestionState::Open && congestion_.state != CongestionState::Disorder) return;
+  undo_.reset();
   begin_reduction();
   congestion_.state = CongestionState::Reduced;
 }
@@ -196,6 +222,7 @@ void TcpEndpoint::on_rto(Time now) {
                                                      : stack_.settings().tcp_retries2.load();
   if (gave_up(now, limit)) return;
   ++stack_.statistics().tcp_timeouts;
+  undo_.reset();
   if (retransmits_ == 0) repeated_since_ = now;
   ++retransmits_;
   if (backoff_ < 16 && retransmits_ > linear) ++backoff_;

@@ -29,7 +29,8 @@ std::string default_address(bool own, bool v4);
 struct Conversation {
   std::optional<uint32_t> own_start, peer_start;  // initial sequence numbers
   uint16_t own_port = 80, peer_port = 5000;
-  uint32_t own_timestamp = 0;  // the last one that was seen
+  uint32_t own_timestamp = 0;     // the last one that was seen
+  uint32_t timestamp_before = 0;  // and the one before it
 };
 
 struct Context {

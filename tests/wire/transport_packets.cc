@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -72,6 +73,7 @@ void append_option(std::vector<std::byte>& to, std::string_view one, Conversatio
     put({8, 10});
     append32(to, number(f, "ts", 0));
     std::string const echo = word(f, "ecr", "0");
+    if (echo == "before") return append32(to, talk.timestamp_before);
     return append32(to, echo == "last" ? talk.own_timestamp : number(f, "ecr", 0));
   }
   if (name == "FO") {
@@ -307,7 +309,7 @@ void describe_tcp(Fields& f, Bytes b, Context& c) {
   f["win"] = std::to_string(load16(b, 14));
   if (bits & 32) f["urg"] = std::to_string(load16(b, 18));
   describe_tcp_options(f, b.subspan(20, length - 20), talk, peer_first);
-  if (f.contains("ts")) talk.own_timestamp = number(f, "ts", 0);
+  if (f.contains("ts")) talk.timestamp_before = std::exchange(talk.own_timestamp, number(f, "ts", 0));
   Bytes const data = b.subspan(length);
   f["len"] = std::to_string(data.size());
   f["data"] = {reinterpret_cast<char const*>(data.data()), data.size()};
