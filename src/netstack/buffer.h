@@ -42,7 +42,7 @@ class Chunk {
 // Keeps some large chunks, so that a stream does not ask the allocator for each segment. Outlives its chunks.
 class BufferPool {
  public:
-  static constexpr uint32_t chunk_capacity = 65536;
+  static constexpr uint32_t chunk_capacity = 65536 + 256;  // the largest packet, with a link's headers
   static constexpr size_t max_kept = 64;
   BufferPool() = default;
   BufferPool(BufferPool const&) = delete;

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstring>
 #include <optional>
-#include <vector>
+#include <utility>
 
 namespace cofferdam::inet {
 
@@ -17,6 +17,8 @@ using host::FrameHeader;
 namespace {
 
 constexpr size_t largest_frame = sizeof(FrameHeader) + EthernetHeader::size + 65536;
+static_assert(largest_frame <= BufferPool::chunk_capacity);
+constexpr size_t large_frame = largest_frame / 2;
 constexpr uint32_t largest_tcp_payload = 61440;  // IPv4 counts a packet's length in 16 bits, with its headers
 constexpr size_t tcp_checksum_at = 16, udp_checksum_at = 6;
 
@@ -68,6 +70,33 @@ FrameHeader offload(Packet const& p, MutableBytes head) {
   return h;
 }
 
+// Where frames are received: a chunk that goes with a frame that fills the half of it. Smaller ones are copied, for
+// what lies in a socket's queue is counted by its bytes.
+class Landing {
+ public:
+  explicit Landing(BufferPool& pool) : pool_(pool) {}
+  ~Landing() {
+    if (chunk_) chunk_->unref();
+  }
+  Landing(Landing const&) = delete;
+  Landing& operator=(Landing const&) = delete;
+  MutableBytes room() {
+    if (!chunk_) chunk_ = Chunk::create(largest_frame, &pool_);
+    return {chunk_->data(), largest_frame};
+  }
+  // What was received, but for the first `skip` bytes of it.
+  View take(size_t skip, size_t size) {
+    auto const offset = static_cast<uint32_t>(skip), length = static_cast<uint32_t>(size - skip);
+    if (size < large_frame) return View::copy_of(Bytes(chunk_->data() + offset, length));
+    chunk_->set_used(static_cast<uint32_t>(size));
+    return View::adopt(std::exchange(chunk_, nullptr), offset, length);
+  }
+
+ private:
+  BufferPool& pool_;
+  Chunk* chunk_ = nullptr;
+};
+
 }  // namespace
 
 PacketLink::PacketLink(host::OwnedFd socket, uint32_t mtu, HardwareAddress hardware) : socket_(std::move(socket)) {
@@ -111,8 +140,9 @@ void PacketLink::start(Stack& stack, Interface& interface) {
 }
 
 void PacketLink::receive_all(Stack& stack, Interface& interface) {
-  std::vector<std::byte> frame(largest_frame);
+  Landing landing(stack.buffers());
   for (;;) {
+    MutableBytes const frame = landing.room();
     auto const received = socket_.receive(frame);
     if (!received) {
       Errno const error = received.error().code;
@@ -127,10 +157,8 @@ void PacketLink::receive_all(Stack& stack, Interface& interface) {
     }
     FrameHeader header;
     std::memcpy(&header, frame.data(), sizeof header);
-    Bytes const bytes = Bytes(frame).subspan(sizeof header, size - sizeof header);
     auto packet = std::make_unique<Packet>();
-    // As large as the frame: what lies in a socket's queue is counted by its bytes.
-    packet->append(View::copy_of(bytes));
+    packet->append(landing.take(sizeof header, size));
     packet->checksum_verified = header.flags & (FrameHeader::needs_checksum | FrameHeader::checksum_is_good);
     stack.receive(interface, std::move(packet));
   }

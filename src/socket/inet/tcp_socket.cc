@@ -29,6 +29,7 @@ namespace {
 constexpr size_t send_step = 65483;  // the payload of a loopback segment: chunk and segment go together
 constexpr size_t small_send = 1024;  // copied into the queue's last chunk
 constexpr size_t receive_step = 256 << 10;
+constexpr size_t large_view = 16 << 10;  // written to the guest at once: a second copy would cost more than the call
 constexpr Events done_events = netstack::event_out | netstack::event_error | netstack::event_hang_up;
 
 }  // namespace
@@ -232,6 +233,13 @@ Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, s
   } else {
     for (size_t i = 0; i < chain->view_count(); ++i) {
       auto bytes = chain->view(i).bytes();
+      size_t const at_once = bytes.size() >= large_view ? to.put_view(bytes) : 0;
+      if (at_once == bytes.size()) {
+        copied.bytes += at_once;
+        continue;
+      }
+      copied.bytes += at_once;
+      bytes = bytes.subspan(at_once);
       auto put = to.put(bytes);
       if (!put) {
         if (copied.bytes == 0) return std::unexpected(put.error());
