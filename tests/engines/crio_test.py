@@ -69,7 +69,7 @@ class Container:
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
         with open(self.crio.base / "conmon.err", "ab") as errors:
-            process = subprocess.Popen([str(w) for w in words], pass_fds=(sync_write, start_read), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+            process = subprocess.Popen([str(w) for w in words], pass_fds=(sync_write, start_read), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, cwd=self.bundle,
                                        env={**os.environ, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)})
         os.close(sync_write)
         os.close(start_read)

@@ -57,8 +57,8 @@ class MountTree {
   // The mount namespace whose file stands there; null if none does.
   static MountNamespace* shown_by(Mount const& m) { return namespace_of(*m.root_); }
   static MountNamespace* namespace_of(Dentry const&);
-  // Every mount of `from` once more in `to`, which is empty; the old ones with theirs. What shows a mount namespace is left
-  // out, with what stands on it: a namespace holds only younger ones, so that none holds itself.
+  // Every mount of `from` once more in `to`, which is empty; the old ones with theirs. What shows a mount namespace is
+  // left out, with what stands on it: a namespace holds only younger ones, so that none holds itself.
   using Copies = std::unordered_map<Mount const*, Ref<Mount>>;
   Copies copy_all(MountNamespace& from, MountNamespace& to);
   // Takes everything off.
