@@ -21,6 +21,8 @@ class IoSink {
   // Appends bytes; returns how many fit and could be stored: fewer than given at the end of the buffer or
   // at an unmapped page. EFAULT when not one could be stored (and from was not empty).
   virtual Result<size_t> put(std::span<std::byte const> from) = 0;
+  // For sources that would lose the bytes: put then tells at once of memory that is not there, not when the call ends.
+  virtual void need_exact_counts() {}
   // Appends n zero bytes, with put's rules.
   virtual Result<size_t> put_zeros(size_t n) = 0;
   // Appends up to n bytes read from a host file at `offset` (-1: at its own position), with as few copies as may be.

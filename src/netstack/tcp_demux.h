@@ -23,6 +23,7 @@ struct TcpSegment {
   size_t length = 0;                   // of the payload
   PacketPtr packet;                    // the payload
   std::optional<SeqNum> begin_behind;  // of a connection in TIME-WAIT that made way
+  std::vector<std::byte> headers;      // of a SYN that is to be kept, from the IP header on
   SeqNum end() const {
     return header.sequence + length + (header.has(TcpHeader::syn) ? 1 : 0) + (header.has(TcpHeader::fin) ? 1 : 0);
   }

@@ -340,9 +340,20 @@ bool TcpEndpoint::hides_urgent() const {
   return urgent_ != Urgent::None && !options_.urgent_inline && urgent_at_ == read_position() && !rcv_buffer_.empty();
 }
 
-bool TcpEndpoint::at_mark() const {
+bool TcpEndpoint::at_mark(size_t ahead) const {
   MutexLock lock(mutex_);
-  return urgent_ != Urgent::None && urgent_at_ == read_position();
+  return urgent_ != Urgent::None && urgent_at_ == read_position() + ahead;
+}
+
+std::vector<std::byte> TcpEndpoint::take_saved_syn(size_t room) {
+  MutexLock lock(mutex_);
+  if (saved_syn_.size() > room) return {};
+  return std::exchange(saved_syn_, {});
+}
+
+size_t TcpEndpoint::saved_syn_size() const {
+  MutexLock lock(mutex_);
+  return saved_syn_.size();
 }
 
 // Reads go as far as the urgent byte, and then on behind it.

@@ -92,7 +92,8 @@ class TcpEndpoint final : public TcpReceiver {
   // The urgent byte, which is not in the stream unless options().urgent_inline. EINVAL: there is none, or it was read;
   // EAGAIN: told of, but not yet here; nothing at the end of the stream.
   Result<std::optional<std::byte>> take_urgent(bool peek);
-  bool at_mark() const;  // is the next byte the urgent one, or was it before what is next? (sockatmark(3))
+  // Is the byte so many ahead the urgent one, or was that before what is next? (sockatmark(3))
+  bool at_mark(size_t ahead = 0) const;
   Result<void> shutdown(bool read, bool write);  // ENOTCONN
   // The user is gone. linger_zero: reset rather than finish.
   void close(bool linger_zero);
@@ -120,6 +121,10 @@ class TcpEndpoint final : public TcpReceiver {
   std::atomic<bool> any_source{false};  // also from addresses that are not this host's (IP_TRANSPARENT)
   std::atomic<uint32_t> bound_interface{0};
   std::atomic<size_t> receive_low_water{1};
+  std::atomic<bool> errors_at_once{false};  // what routers say is not kept for the end (IP_RECVERR)
+  std::atomic<uint8_t> save_syn{0};         // TCP_SAVE_SYN: a listener's connections keep the headers that began them
+  size_t saved_syn_size() const;
+  std::vector<std::byte> take_saved_syn(size_t room);  // nothing where there is too little room
   EndpointOwner owner;
 
   // --- from the stack ---
@@ -288,6 +293,8 @@ class TcpEndpoint final : public TcpReceiver {
   unsigned quick_acks_ GUARDED_BY(mutex_) = 0;
   size_t read_since_ GUARDED_BY(mutex_) = 0, rcv_space_ GUARDED_BY(mutex_) = 0;
   Time read_mark_ GUARDED_BY(mutex_) = 0, rcv_rtt_ GUARDED_BY(mutex_) = 0;
+
+  std::vector<std::byte> saved_syn_ GUARDED_BY(mutex_);
 
   // Urgent data (RFC 9293 3.8.5, RFC 6093).
   SeqNum snd_urgent_ GUARDED_BY(mutex_);  // behind the last urgent byte that was sent; snd_una_ passes it

@@ -407,7 +407,8 @@ void TcpEndpoint::on_icmp(SeqNum about, IcmpError const& error) {
     if (unreachable) die(error.error);
     return;
   }
-  soft_error_ = error.error;
+  (errors_at_once ? error_ : soft_error_) = error.error;
+  if (errors_at_once) notify(event_error);
   revert_backoff(about, error);
 }
 

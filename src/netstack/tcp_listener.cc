@@ -57,6 +57,16 @@ void send_bare(Stack& stack, TcpSegment const& s, TcpHeader h) {
   static_cast<void>(stack.send(*path, s.destination, s.source, protocol_tcp, o, std::move(p)));
 }
 
+// The headers of a segment as they came.
+std::vector<std::byte> whole_headers(IpInfo const& info, Bytes tcp) {
+  Packet p;
+  std::ranges::copy(tcp, p.push(tcp.size()).begin());
+  Stack::push_ip_header(info, p);
+  std::vector<std::byte> bytes(p.size());
+  p.copy_to(bytes);
+  return bytes;
+}
+
 }  // namespace
 
 void send_reset(Stack& stack, TcpSegment const& s) {
@@ -91,6 +101,9 @@ void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
   }
   TcpSegment s;
   s.header = *TcpHeader::parse(p->peek(length));
+  std::array<std::byte, 60> raw;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled where it is used
+  bool const begins = s.header.has(TcpHeader::syn) && !s.header.has(TcpHeader::ack_flag);
+  if (begins) std::ranges::copy(p->peek(length), raw.begin());
   p->pull(length);
   s.source = info.source;
   s.destination = info.destination;
@@ -103,10 +116,9 @@ void Stack::receive_tcp(IpInfo const& info, PacketPtr p) {
   if (auto receiver = tcp_.find(tuple); receiver && receiver->receive(s)) return;
   Peer local{s.destination, s.header.destination, 0}, remote{s.source, s.header.source, 0};
   auto listener = ref_cast<TcpEndpoint>(tcp_ports_.find(local, remote, s.interface, hash_of(secret_, tuple)));
-  if (listener)
-    listener->receive_for_listener(s);
-  else
-    send_reset(*this, s);
+  if (!listener) return send_reset(*this, s);
+  if (begins && listener->save_syn != 0) s.headers = whole_headers(info, Bytes(raw).first(length));
+  listener->receive_for_listener(s);
 }
 
 // secs_to_retrans and retrans_to_secs of Linux: how often a SYN,ACK is repeated in so many seconds.
@@ -204,6 +216,9 @@ Ref<TcpEndpoint> TcpEndpoint::make_child(TcpSegment const& s, Pattern const& pat
   child->binding_ = pattern.binding;
   child->bound_interface = bound_interface.load();
   child->begin_connection(*path, iss);
+  child->saved_syn_ = s.headers;
+  child->save_syn = save_syn.load();
+  child->errors_at_once = errors_at_once.load();
   child->irs_ = s.header.sequence - (half_open ? 0 : 1);
   child->rcv_nxt_ = child->rcv_edge_ = child->last_ack_sent_ = child->irs_ + 1;
   child->snd_wnd_ = child->max_snd_wnd_ = s.header.window;

@@ -328,6 +328,13 @@ bool AddressMap::covers(uint64_t address, uint64_t length) const {
   return tree_.covers(address, address + length);
 }
 
+bool AddressMap::may_write(uint64_t address, uint64_t length) const {
+  if (!mutex_.try_lock()) return true;
+  bool const writable = in_range(address, length) && tree_.may_write(address, address + length);
+  mutex_.unlock();
+  return writable;
+}
+
 AddressRange AddressMap::range() const {
   MutexLock lock(mutex_);
   return range_;

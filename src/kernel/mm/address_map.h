@@ -90,6 +90,8 @@ class AddressMap {
   std::optional<Vma> find(uint64_t address) const;
   MemoryUsage usage() const;
   bool covers(uint64_t address, uint64_t length) const;
+  // Is all of it writable memory, as far as is known? True while somebody else changes the map.
+  bool may_write(uint64_t address, uint64_t length) const;
   AddressRange range() const;
   void set_mmap_base(uint64_t);
 

@@ -299,6 +299,8 @@ Result<void> MemoryManager::map_stack_for_loader(platform::Context& context, uin
   return map_->map_stack({.context = context}, top, size, visible_start, protection);
 }
 
+bool MemoryManager::may_write(uint64_t address, uint64_t length) const { return map_->may_write(address, length); }
+
 Result<uint64_t> MemoryManager::find_room(uint64_t length, uint64_t alignment) const {
   return map_->find_room(length, alignment);
 }

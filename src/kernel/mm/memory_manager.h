@@ -81,6 +81,7 @@ class MemoryManager : public RefCounted {
   Result<void> munlockall(Task&);
   Result<void> mincore(Task&, uint64_t address, uint64_t length, UserAddr vector);
   Result<void> msync(Task&, uint64_t address, uint64_t length, int flags);
+  bool may_write(uint64_t address, uint64_t length) const;  // as AddressMap says
   // A fault at `address` below a MAP_GROWSDOWN mapping: grows it (RLIMIT_STACK). false: not a stack, deliver SIGSEGV.
   Result<bool> grow_stack(Task&, uint64_t address, uint64_t stack_pointer);
 

@@ -1,5 +1,7 @@
 #include "kernel/mm/vma_tree.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <iterator>
 
@@ -39,6 +41,17 @@ bool VmaTree::covers(uint64_t start, uint64_t end) const {
   for (auto it = find(start); start < end; ++it) {
     if (it == map_.end() || it->second.start > start) return false;
     start = it->second.end;
+  }
+  return true;
+}
+
+bool VmaTree::may_write(uint64_t start, uint64_t end) const {
+  for (auto it = find(start); start < end; ++it) {
+    if (it == map_.end() || !(it->second.protection & PROT_WRITE)) return false;
+    Vma const& v = it->second;
+    bool const grows = v.kind == Vma::Kind::Stack && stack_reserve() != 0;
+    if ((grows ? std::min(stack_reserve(), v.start) : v.start) > start) return false;
+    start = v.end;
   }
   return true;
 }

@@ -39,6 +39,7 @@ class VmaTree {
   bool overlaps(uint64_t start, uint64_t end) const;
   // Is every page of the range mapped?
   bool covers(uint64_t start, uint64_t end) const;
+  bool may_write(uint64_t start, uint64_t end) const;  // the stack with what it can grow by
 
   // Adds a range that must be free, merged with its neighbours where they agree.
   void insert(Vma&&);

@@ -189,6 +189,7 @@ class UserSink final : public IoSink {
   UserSink(Task&, UserSlice);
   UserSink(Task&, std::vector<UserSlice>);
   size_t remaining() const override;
+  void need_exact_counts() override { exact_ = true; }
   Result<size_t> put(std::span<std::byte const>) override;
   Result<size_t> put_zeros(size_t) override;
   Result<size_t> put_from_host(int host_fd, size_t n, int64_t offset) override;
@@ -199,6 +200,7 @@ class UserSink final : public IoSink {
   std::vector<UserSlice> rest_;  // [index_] is where we are
   size_t index_ = 0;
   UserSlice current_;
+  bool exact_ = false;
 };
 
 class UserSource final : public IoSource {

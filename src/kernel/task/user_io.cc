@@ -31,7 +31,9 @@ Result<size_t> UserSink::put(std::span<std::byte const> from) {
     advance(current_, rest_, index_, 0);
     size_t n = std::min<uint64_t>(current_.length, from.size() - done);
     if (n == 0) break;
-    auto r = task_.context().copy_out_data(current_.address.value, from.subspan(done, n));
+    bool const there = !exact_ || task_.mm()->may_write(current_.address.value, n);
+    auto r = there ? task_.context().copy_out_data(current_.address.value, from.subspan(done, n))
+                   : Result<void>(fail(Errno::Fault));
     if (!r) {
       size_t part = task_.context().copy_out_partial(current_.address.value, from.subspan(done, n));
       advance(current_, rest_, index_, part);

@@ -1,5 +1,6 @@
 #include "socket/host/host_socket.h"
 
+#include <asm/sockios.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -216,6 +217,7 @@ std::optional<Result<ReceiveResult>> HostSocket::receive_held(IoSink& to, int fl
   if (held_.empty()) return std::nullopt;
   ReceiveResult result;
   size_t const n = std::min(held_.size(), to.remaining());
+  to.need_exact_counts();
   auto put = flags & MSG_TRUNC ? Result<size_t>(n) : to.put(std::span(held_).first(n));
   if (!put) return std::unexpected(put.error());
   result.bytes = *put;
@@ -241,6 +243,7 @@ Result<ReceiveResult> HostSocket::receive_some(IoSink& to, int flags) {
   size_t const stored = std::min(got.bytes, room);
   if (stored == 0 || (stream && (flags & MSG_TRUNC))) return result;  // TCP throws away what MSG_TRUNC reads
   auto const whole = bytes.first(stored);
+  if (stream) to.need_exact_counts();
   auto put = to.put(whole);
   size_t const arrived = put.value_or(0);
   if (arrived == stored) return result;
@@ -254,6 +257,11 @@ Result<ReceiveResult> HostSocket::receive_some(IoSink& to, int flags) {
   if (arrived == 0) return fail(Errno::Fault);
   result.bytes = arrived;
   return result;
+}
+
+bool HostSocket::is_at_mark() const {
+  int at = 0;
+  return host::socket_ioctl(fd_.get(), SIOCATMARK, std::as_writable_bytes(std::span(&at, 1))) && at != 0;
 }
 
 Result<ReceiveResult> HostSocket::receive(Task& task, IoSink& to, int flags) {
@@ -273,7 +281,7 @@ Result<ReceiveResult> HostSocket::receive(Task& task, IoSink& to, int flags) {
       size_t const before = whole.bytes, n = got->bytes;
       whole = std::move(*got);
       whole.bytes += before;
-      if (!all || n == 0 || whole.bytes >= wanted) return whole;
+      if (!all || n == 0 || whole.bytes >= wanted || is_at_mark()) return whole;  // as far as the mark (tcp(7))
       continue;
     }
     if (got.error() == Errno::Again && !nowait) {

@@ -53,6 +53,7 @@ class HostSocket : public kernel::Socket {
  private:
   Result<void> wait_connected(kernel::Task&, host::SocketName const&);
   Result<size_t> send_some(kernel::IoSource&, host::SocketName const&, std::span<std::byte const> control, int flags);
+  bool is_at_mark() const;
   Result<kernel::ReceiveResult> receive_some(kernel::IoSink&, int flags);
   // Nothing: no bytes are held. EFAULT.
   std::optional<Result<kernel::ReceiveResult>> receive_held(kernel::IoSink&, int flags);

@@ -1,12 +1,11 @@
 #include "socket/inet/datagram_socket.h"
 
-#include <linux/errqueue.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 
 #include <algorithm>
 
 #include "kernel/task/task.h"
+#include "socket/inet/error_queue.h"
 
 namespace cofferdam::inet {
 
@@ -30,6 +29,8 @@ using netstack::Peer;
 using netstack::View;
 
 namespace {
+
+constexpr size_t largest_payload = 65535;
 
 // The program of SO_ATTACH_FILTER over a packet of the stack's.
 class ProgramFilter final : public netstack::InputFilter {
@@ -172,14 +173,13 @@ Result<SendParameters> DatagramSocket::send_parameters(SendRequest const& reques
     else if (c.level == SOL_SOCKET)
       return fail(Errno::Inval);  // SO_TIMESTAMPING: nothing is stamped on its way out
   }
-  o.ip_options = p.header_options;
   return p;
 }
 
 Result<size_t> DatagramSocket::send(Task& task, IoSource& from, SendRequest& request) {
   if (request.flags & MSG_OOB) return fail(Errno::OpNotSupp);
   size_t size = from.remaining();
-  if (size > largest_payload()) return fail(Errno::MsgSize);
+  if (size > largest_payload) return fail(Errno::MsgSize);
   std::optional<Peer> to;
   if (request.address.length != 0) to = TRY(parse_destination(request.address));
   auto const target = to ? to : endpoint().remote();
@@ -197,6 +197,7 @@ Result<size_t> DatagramSocket::send(Task& task, IoSource& from, SendRequest& req
   }
   auto sent = transmit(task, std::move(payload), to, parameters, request.flags);
   if (!sent && sent.error() == Errno::MsgSize && target) tell_of_size(*target);
+  if (sent && (request.flags & MSG_ZEROCOPY) && size != 0) note_zero_copy();
   return sent;
 }
 
@@ -316,34 +317,9 @@ Result<ReceiveResult> DatagramSocket::deliver(Datagram& d, IoSink& to, int flags
   return result;
 }
 
-// recvmsg(2) with MSG_ERRQUEUE: the packet that the error is about, its destination, and struct sock_extended_err with
-// the address of who told.
 Result<ReceiveResult> DatagramSocket::receive_error(IoSink& to) {
-  auto const r = TRY(endpoint().take_record());
-  ReceiveResult result;
-  size_t const n = std::min(r.payload.size(), to.remaining());
-  if (n != 0 && TRY(to.put(std::span(r.payload).first(n))) < n) return fail(Errno::Fault);
-  result.bytes = n;
-  result.flags = MSG_ERRQUEUE | (n < r.payload.size() ? MSG_TRUNC : 0);
-  result.address = to_sockaddr(r.destination, domain());
-  sock_extended_err e{};
-  e.ee_errno = static_cast<uint32_t>(r.error);
-  e.ee_origin = static_cast<uint8_t>(r.origin);
-  e.ee_type = r.type;
-  e.ee_code = r.code;
-  e.ee_info = r.info;
-  e.ee_data = r.data;
-  bool const v4 = r.destination.address.is_v4();
-  std::vector<std::byte> bytes(sizeof e);
-  std::memcpy(bytes.data(), &e, sizeof e);
-  SocketAddress offender;
-  offender.length = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-  bool const known = r.origin == netstack::ErrorOrigin::Icmp || r.origin == netstack::ErrorOrigin::IcmpV6;
-  if (known) offender = to_sockaddr({r.offender, 0, 0}, v4 ? AF_INET : AF_INET6);
-  auto const address = std::as_bytes(std::span(&offender.storage, 1)).first(offender.length);
-  bytes.insert(bytes.end(), address.begin(), address.end());
-  result.control.others.push_back({v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, std::move(bytes)});
-  return result;
+  if (auto const done = zero_copies_.take()) return tell_error(*done, to, domain());
+  return tell_error(TRY(endpoint().take_record()), to, domain());
 }
 
 Result<ReceiveResult> DatagramSocket::receive(Task& task, IoSink& to, int flags) {
@@ -367,7 +343,8 @@ Result<ReceiveResult> DatagramSocket::receive(Task& task, IoSink& to, int flags)
 
 kernel::PollMask DatagramSocket::poll() {
   auto m = poll_mask(endpoint().ready());
-  if (select_error_queue_ && endpoint().has_records()) m |= EPOLLPRI;
+  if (!zero_copies_.empty()) m |= EPOLLERR;
+  if (select_error_queue_ && (endpoint().has_records() || !zero_copies_.empty())) m |= EPOLLPRI;
   return m & EPOLLOUT ? m | EPOLLWRBAND : m;
 }
 

@@ -28,7 +28,6 @@ class DatagramSocket : public InetSocket {
  protected:
   using InetSocket::InetSocket;
   virtual netstack::DatagramEndpoint& endpoint() const = 0;
-  virtual size_t largest_payload() const { return 65535; }
   // Sends it; EINVAL and what the endpoint says.
   virtual Result<size_t> transmit(kernel::Task&, netstack::Chain, std::optional<netstack::Peer> to,
                                   SendParameters const&, int flags) = 0;

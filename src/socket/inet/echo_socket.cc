@@ -56,7 +56,8 @@ Result<void> EchoSocket::connect(Task& task, SocketAddress const& address) {
 Result<size_t> EchoSocket::transmit(Task& task, Chain message, std::optional<Peer> to, SendParameters const& parameters,
                                     int flags) {
   if (flags & MSG_MORE) return fail(Errno::OpNotSupp);
-  auto const defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
+  netstack::BindRequest defaults;  // looked at by who is not bound
+  if (!bound()) defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
   return endpoint_->send(std::move(message), to, parameters.options, defaults);
 }
 

@@ -108,6 +108,12 @@ Result<netstack::BindRequest> InetSocket::bind_request(Task& task, Peer const& p
   return r;
 }
 
+void InetSocket::note_zero_copy() {
+  if (!zero_copy_) return;
+  zero_copies_.note();
+  notifier_->on_events(netstack::event_error);
+}
+
 // --- options ---
 
 Result<std::vector<std::byte>> InetSocket::get_option(Task& task, int level, int name, size_t room) {

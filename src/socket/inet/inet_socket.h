@@ -7,6 +7,7 @@
 #include "kernel/bpf/socket_filter.h"
 #include "kernel/ipc/socket.h"
 #include "netstack/datagram_endpoint.h"
+#include "socket/inet/error_queue.h"
 #include "socket/inet/ip_options.h"
 #include "socket/inet/network.h"
 #include "socket/inet/timestamps.h"
@@ -57,12 +58,16 @@ class InetSocket : public kernel::Socket {
   // SO_MEMINFO: bytes that wait to be read, bytes that wait to be acknowledged.
   virtual std::pair<size_t, size_t> queued_bytes() const { return {0, 0}; }
 
+  // Of a send with MSG_ZEROCOPY, if the socket has SO_ZEROCOPY.
+  void note_zero_copy();
+
   std::shared_ptr<Network> const network_;
   Ref<Notifier> const notifier_;
   IpOptions ip_;
   Timestamps timestamps_;
   std::atomic<bool> reuse_address_{false}, reuse_port_{false}, tell_drops_{false}, select_error_queue_{false},
-      no_check_{false};
+      no_check_{false}, zero_copy_{false};
+  ZeroCopySends zero_copies_;
   std::atomic<int> peek_offset_{-1};
   std::atomic<uint32_t> bound_interface_{0};
 

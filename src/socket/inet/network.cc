@@ -56,11 +56,13 @@ kernel::PollMask poll_mask(netstack::Events e) {
   if (e & netstack::event_error) m |= EPOLLERR;
   if (e & netstack::event_hang_up) m |= EPOLLHUP;
   if (e & netstack::event_read_hang_up) m |= EPOLLRDHUP;
+  if (e & netstack::event_urgent) m |= EPOLLPRI;
   return m;
 }
 
 void Notifier::on_events(netstack::Events e) {
-  bool everybody = e & (netstack::event_error | netstack::event_hang_up | netstack::event_read_hang_up);
+  bool everybody =
+      e & (netstack::event_error | netstack::event_hang_up | netstack::event_read_hang_up | netstack::event_urgent);
   queue.wake(poll_mask(e), everybody ? std::numeric_limits<size_t>::max() : 1);
 }
 

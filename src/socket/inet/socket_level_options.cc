@@ -19,11 +19,6 @@ using kernel::bpf::SocketFilter;
 
 namespace {
 
-// Of asm-generic/socket.h.
-constexpr int so_no_check = 11, so_attach_filter = 26, so_detach_filter = 27, so_rxq_ovfl = 40, so_peek_off = 42,
-              so_lock_filter = 44, so_select_err_queue = 45, so_incoming_cpu = 49, so_meminfo = 55,
-              so_bind_to_index = 62;
-
 struct FilterProgram {  // struct sock_fprog
   uint16_t length = 0, padding[3] = {};
   uint64_t code = 0;
@@ -49,24 +44,26 @@ Result<std::optional<std::vector<std::byte>>> InetSocket::get_socket_level(int n
       auto text = std::as_bytes(std::span(i->name().c_str(), i->name().size() + 1));
       return std::vector<std::byte>(text.begin(), text.end());
     }
-    case so_bind_to_index:
+    case SO_BINDTOIFINDEX:
       return option_bytes(static_cast<int>(bound_interface_.load()), room);
-    case so_no_check:
+    case SO_NO_CHECK:
       if (!datagrams()) return fail(Errno::NoProtoOpt);
       return option_bytes(no_check_ ? 1 : 0, room);
-    case so_rxq_ovfl:
+    case SO_RXQ_OVFL:
       return option_bytes(tell_drops_ ? 1 : 0, room);
-    case so_peek_off:
+    case SO_PEEK_OFF:
       return option_bytes(peek_offset_.load(), room);
-    case so_select_err_queue:
+    case SO_SELECT_ERR_QUEUE:
       return option_bytes(select_error_queue_ ? 1 : 0, room);
-    case so_lock_filter: {
+    case SO_LOCK_FILTER: {
       MutexLock lock(filter_mutex_);
       return option_bytes(filter_locked_ ? 1 : 0, room);
     }
-    case so_incoming_cpu:
+    case SO_ZEROCOPY:
+      return option_bytes(zero_copy_ ? 1 : 0, room);
+    case SO_INCOMING_CPU:
       return option_bytes(-1, room);  // none is kept
-    case so_meminfo: {
+    case SO_MEMINFO: {
       auto const [received, sent] = queued_bytes();
       std::array<uint32_t, 9> m{};  // SK_MEMINFO_RMEM_ALLOC, RCVBUF, WMEM_ALLOC, SNDBUF, …
       m[0] = static_cast<uint32_t>(received);
@@ -127,13 +124,13 @@ Result<bool> InetSocket::set_socket_level(Task& task, int name, OptionValue valu
     TRY(bind_to_device(task, i ? i->index() : 0));
     return true;
   }
-  if (name == so_attach_filter) {
+  if (name == SO_ATTACH_FILTER) {
     TRY(attach_filter(task, value));
     return true;
   }
-  bool const known = Timestamps::is_option(name) || name == so_bind_to_index || name == so_no_check ||
-                     name == so_rxq_ovfl || name == so_peek_off || name == so_select_err_queue ||
-                     name == so_detach_filter || name == so_lock_filter;
+  bool const known = Timestamps::is_option(name) || name == SO_BINDTOIFINDEX || name == SO_NO_CHECK ||
+                     name == SO_RXQ_OVFL || name == SO_PEEK_OFF || name == SO_SELECT_ERR_QUEUE ||
+                     name == SO_DETACH_FILTER || name == SO_LOCK_FILTER || name == SO_ZEROCOPY;
   if (!known) return false;
   int const number = TRY(option_value<int>(value));
   if (Timestamps::is_option(name)) {
@@ -141,26 +138,33 @@ Result<bool> InetSocket::set_socket_level(Task& task, int name, OptionValue valu
     return true;
   }
   switch (name) {
-    case so_bind_to_index:
+    case SO_BINDTOIFINDEX:
       if (number < 0) return fail(Errno::Inval);
       TRY(bind_to_device(task, static_cast<uint32_t>(number)));
       return true;
-    case so_no_check:
+    case SO_NO_CHECK:
       if (!datagrams()) return fail(Errno::NoProtoOpt);
       no_check_ = number != 0;
       socket_option_changed(name, number);
       return true;
-    case so_rxq_ovfl:
+    case SO_RXQ_OVFL:
       tell_drops_ = number != 0;
       return true;
-    case so_peek_off:
+    case SO_PEEK_OFF:
       if (protocol() != IPPROTO_TCP && protocol() != IPPROTO_UDP) return fail(Errno::OpNotSupp);
       peek_offset_ = number < 0 ? -1 : number;
       return true;
-    case so_select_err_queue:
+    case SO_ZEROCOPY: {
+      bool const can = domain() != AF_PACKET && (protocol() == IPPROTO_TCP || protocol() == IPPROTO_UDP);
+      if (!can) return fail(Errno::OpNotSupp);
+      if (number < 0 || number > 1) return fail(Errno::Inval);
+      zero_copy_ = number != 0;
+      return true;
+    }
+    case SO_SELECT_ERR_QUEUE:
       select_error_queue_ = number != 0;
       return true;
-    case so_detach_filter:
+    case SO_DETACH_FILTER:
       TRY(detach_filter());
       return true;
     default:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernel/kernel.h"
 #include "kernel/task/task.h"
 #include "socket/inet/tcp_socket.h"
 
@@ -123,8 +124,26 @@ Result<std::optional<std::vector<std::byte>>> TcpSocket::get_own_option(int leve
       value = static_cast<int>(o.not_sent_low_water == UINT32_MAX ? 0 : o.not_sent_low_water);
       break;
     case TCP_DEFER_ACCEPT:
-      value = 0;
+      value = static_cast<int>(netstack::defer_to_seconds(o.defer_accept));
       break;
+    case TCP_FASTOPEN:
+      value = fast_open_queue_;
+      break;
+    case TCP_FASTOPEN_CONNECT:
+      value = fast_open_connect_ ? 1 : 0;
+      break;
+    case tcp_fast_open_no_cookie:
+      value = fast_open_without_cookie_ ? 1 : 0;
+      break;
+    case tcp_inq:
+      value = tells_waiting_ ? 1 : 0;
+      break;
+    case TCP_SAVE_SYN:
+      value = endpoint_->save_syn;
+      break;
+    case TCP_SAVED_SYN:
+      if (endpoint_->saved_syn_size() > room) return fail(Errno::Inval);
+      return endpoint_->take_saved_syn(room);
     case TCP_INFO: {
       auto info = tcp_info_of(*endpoint_);
       info.resize(std::min(info.size(), room));
@@ -195,14 +214,47 @@ Result<void> TcpSocket::set_tcp_option(int name, std::span<std::byte const> byte
       return change(
           [&](TcpOptionsSet& o) { o.not_sent_low_water = value == 0 ? UINT32_MAX : static_cast<uint32_t>(value); });
     case TCP_DEFER_ACCEPT:
-      if (value <= 0) return {};
-      return fail(Errno::NoProtoOpt);
+      return change([&](TcpOptionsSet& o) {
+        o.defer_accept = netstack::defer_from_seconds(static_cast<unsigned>(std::max(value, 0)));
+      });
+    case tcp_inq:
+      if (value < 0 || value > 1) return fail(Errno::Inval);
+      tells_waiting_ = value != 0;
+      return {};
+    case TCP_SAVE_SYN:
+      if (value < 0 || value > 2) return fail(Errno::Inval);
+      if (value == 2) return fail(Errno::OpNotSupp);  // with the link's header, which is not kept
+      endpoint_->save_syn = static_cast<uint8_t>(value);
+      return {};
     default:
       return fail(Errno::NoProtoOpt);
   }
 }
 
-Result<bool> TcpSocket::set_own_option(kernel::Task&, int level, int name, std::span<std::byte const> bytes) {
+// Who asks for it is kept; no connection begins with data, as with peers that do not know fast open.
+Result<void> TcpSocket::set_fast_open(kernel::Task& task, int name, int value) {
+  constexpr int largest_queue = 4096;  // net.core.somaxconn
+  auto const state = endpoint_->state();
+  bool const closed = state == netstack::TcpState::Closed, early = closed || state == netstack::TcpState::Listen;
+  if (name == TCP_FASTOPEN) {
+    if (value < 0 || !early) return fail(Errno::Inval);
+    fast_open_queue_ = std::min(value, largest_queue);
+    return {};
+  }
+  if (value < 0 || value > 1) return fail(Errno::Inval);
+  if (name == tcp_fast_open_no_cookie) {
+    if (!early) return fail(Errno::Inval);
+    fast_open_without_cookie_ = value != 0;
+    return {};
+  }
+  constexpr uint64_t by_clients = 1;  // TFO_CLIENT_ENABLE
+  if (!(task.kernel().sysctls().number("net/ipv4/tcp_fastopen") & by_clients)) return fail(Errno::OpNotSupp);
+  if (!closed) return fail(Errno::Inval);
+  fast_open_connect_ = value != 0;
+  return {};
+}
+
+Result<bool> TcpSocket::set_own_option(kernel::Task& task, int level, int name, std::span<std::byte const> bytes) {
   options_touched_ = true;
   if (level == SOL_SOCKET && name == SO_LINGER && bytes.size() >= sizeof(linger)) {
     auto l = TRY(option_value<linger>(bytes));
@@ -210,12 +262,16 @@ Result<bool> TcpSocket::set_own_option(kernel::Task&, int level, int name, std::
     linger_seconds_ = l.l_onoff != 0 ? std::max(l.l_linger, 0) : 0;
   }
   if (level != IPPROTO_TCP) return false;
-  TRY(set_tcp_option(name, bytes));
+  if (name == TCP_FASTOPEN || name == TCP_FASTOPEN_CONNECT || name == tcp_fast_open_no_cookie)
+    TRY(set_fast_open(task, name, TRY(option_value<int>(bytes))));
+  else
+    TRY(set_tcp_option(name, bytes));
   return true;
 }
 
 void TcpSocket::ip_options_changed() {
   endpoint_->v6_only = ip_.v6_only.load();
+  endpoint_->errors_at_once = is_v4() ? ip_.flags.get(IP_RECVERR) : ip_.flags6.get(IPV6_RECVERR);
   endpoint_->any_source = ip_.flags.get(IP_TRANSPARENT) || ip_.flags6.get(IPV6_TRANSPARENT);
   bool const four = is_v4();
   auto const ttl = static_cast<uint8_t>(four ? int{ip_.ttl} : std::max(ip_.hop_limit.load(), 0));
@@ -230,6 +286,8 @@ void TcpSocket::socket_option_changed(int name, int value) {
   switch (name) {
     case SO_KEEPALIVE:
       return endpoint_->change_options([&](TcpOptionsSet& o) { o.keepalive = value != 0; });
+    case SO_OOBINLINE:
+      return endpoint_->change_options([&](TcpOptionsSet& o) { o.urgent_inline = value != 0; });
     case SO_REUSEADDR:
     case SO_REUSEPORT:
       if (auto b = endpoint_->binding()) {

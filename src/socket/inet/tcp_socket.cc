@@ -1,10 +1,12 @@
 #include "socket/inet/tcp_socket.h"
 
+#include <asm/sockios.h>
 #include <netinet/in.h>
 
 #include <algorithm>
 
 #include "kernel/ipc/anonymous_file.h"
+#include "kernel/kernel.h"
 #include "kernel/task/task.h"
 
 namespace cofferdam::inet {
@@ -42,7 +44,6 @@ TcpSocket::TcpSocket(Task& creator, std::shared_ptr<Network> network, int domain
   auto [send_size, receive_size] = endpoint_->buffer_sizes();
   send_buffer_ = static_cast<int>(send_size);
   receive_buffer_ = static_cast<int>(receive_size);
-  endpoint_->change_options([](netstack::TcpOptionsSet& o) { o.urgent_inline = true; });  // MSG_OOB is refused
 }
 
 TcpSocket::TcpSocket(Task& creator, TcpSocket& listener, Ref<TcpEndpoint> endpoint, int flags)
@@ -71,6 +72,8 @@ void TcpSocket::inherit(Task& task, TcpSocket& listener) {
   timestamps_.copy_from(listener.timestamps_);
   reuse_address_ = listener.reuse_address_.load();
   reuse_port_ = listener.reuse_port_.load();
+  zero_copy_ = listener.zero_copy_.load();
+  tells_waiting_ = listener.tells_waiting_.load();
 }
 
 // SO_LINGER (socket(7)): the last close waits until all is sent and acknowledged, or the time is over.
@@ -130,11 +133,16 @@ Result<void> TcpSocket::connect(Task& task, SocketAddress const& address) {
     if (int error = endpoint_->take_error(); error != 0) return fail_host(error);
     if (state != TcpState::Closed) return {};
   }
+  TRY(begin_connect(task, address));
+  return wait_connected(task);  // EINPROGRESS for who does not block, also where the answer is here already
+}
+
+Result<void> TcpSocket::begin_connect(Task& task, SocketAddress const& address) {
   auto peer = TRY(parse(address, AddressUse::Connect));
-  if (state == TcpState::Listen) return fail(Errno::IsConn);
+  if (endpoint_->state() == TcpState::Listen) return fail(Errno::IsConn);
   TRY(endpoint_->connect(peer, TRY(bind_request(task, {netstack::Address::any(peer.address.is_v4()), 0, 0}))));
   connecting_ = true;
-  return wait_connected(task);  // EINPROGRESS for who does not block, also where the answer is here already
+  return {};
 }
 
 Result<Ref<kernel::Socket>> TcpSocket::accept(Task& task, int flags, SocketAddress& peer) {
@@ -171,14 +179,55 @@ Result<void> TcpSocket::shutdown(ShutdownHow how) {
 
 // --- data ---
 
+// MSG_FASTOPEN (tcp(7)): connects first. No peer is known to take data with the SYN, so they follow the handshake.
+Result<void> TcpSocket::connect_to_send(Task& task, SendRequest const& request) {
+  constexpr uint64_t by_clients = 1;  // TFO_CLIENT_ENABLE
+  bool const allowed = task.kernel().sysctls().number("net/ipv4/tcp_fastopen") & by_clients;
+  bool const disconnects = request.address.length >= sizeof(sa_family_t) && request.address.family() == AF_UNSPEC;
+  if (!allowed || disconnects) return fail(Errno::OpNotSupp);
+  auto const state = endpoint_->state();
+  if (state == TcpState::SynSent || state == TcpState::SynReceived) return fail(Errno::Already);
+  if (state != TcpState::Closed) return fail(Errno::IsConn);
+  if (request.address.length < sizeof(sa_family_t)) return fail(Errno::Inval);
+  if ((request.flags & MSG_DONTWAIT) == 0 || nonblocking()) return connect(task, request.address);
+  TRY(begin_connect(task, request.address));
+  return fail(Errno::InProgress);
+}
+
+// How much a piece of the stream is, and what becomes of it: the last byte of an urgent send is urgent.
+Result<void> TcpSocket::send_piece(IoSource& from, size_t n, bool more, bool urgent) {
+  if (n <= small_send) {
+    std::byte buffer[small_send];
+    auto taken = from.get(std::span(buffer).first(n));
+    if (!taken || *taken < n) return fail(Errno::Fault);  // of this piece nothing is sent
+    auto const bytes = std::span(buffer).first(n);
+    return urgent && !more ? endpoint_->send_urgent(bytes) : endpoint_->send_copy(bytes, more);
+  }
+  Chunk* chunk = Chunk::create(static_cast<uint32_t>(n), &stack().buffers());
+  View view = View::adopt(chunk, 0, static_cast<uint32_t>(n));
+  auto taken = from.get(std::span(chunk->data(), n));
+  if (!taken || *taken < n) return fail(Errno::Fault);
+  chunk->set_used(static_cast<uint32_t>(n));
+  Chain chain;
+  chain.append(std::move(view));
+  return endpoint_->send(std::move(chain), more);
+}
+
 Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request) {
-  if (request.flags & MSG_OOB) return fail(Errno::OpNotSupp);
-  if (request.flags & MSG_FASTOPEN) return fail(Errno::OpNotSupp);
-  bool nowait = (request.flags & MSG_DONTWAIT) || nonblocking(), more_flag = request.flags & MSG_MORE;
+  if (request.flags & MSG_FASTOPEN) TRY(connect_to_send(task, request));
+  bool const tells = (request.flags & MSG_ZEROCOPY) && from.remaining() != 0;
+  auto const sent = send_stream(task, from, request.flags);
+  if (tells && sent) note_zero_copy();
+  return sent;
+}
+
+Result<size_t> TcpSocket::send_stream(Task& task, IoSource& from, int flags) {
+  bool const urgent = flags & MSG_OOB;
+  bool nowait = (flags & MSG_DONTWAIT) || nonblocking(), more_flag = flags & MSG_MORE;
   size_t total = 0;
   auto end_with = [&](Error e) -> Result<size_t> {
     if (total != 0) return total;
-    if (e == Errno::Pipe && !(request.flags & MSG_NOSIGNAL)) return std::unexpected(kernel::broken_pipe(task));
+    if (e == Errno::Pipe && !(flags & MSG_NOSIGNAL)) return std::unexpected(kernel::broken_pipe(task));
     return std::unexpected(e);
   };
   do {
@@ -192,24 +241,9 @@ Result<size_t> TcpSocket::send(Task& task, IoSource& from, SendRequest& request)
       if (!waited) return end_with(interrupted(waited.error(), send_has_timeout()));
       continue;
     }
-    size_t n = std::min({from.remaining(), *room, send_step});
-    bool more = more_flag || from.remaining() > n;
-    Result<void> sent;
-    if (n <= small_send) {
-      std::byte buffer[small_send];
-      auto taken = from.get(std::span(buffer).first(n));
-      if (!taken || *taken < n) return end_with(Errno::Fault);  // of this piece nothing is sent
-      sent = endpoint_->send_copy(std::span(buffer).first(n), more);
-    } else {
-      Chunk* chunk = Chunk::create(static_cast<uint32_t>(n), &stack().buffers());
-      View view = View::adopt(chunk, 0, static_cast<uint32_t>(n));
-      auto taken = from.get(std::span(chunk->data(), n));
-      if (!taken || *taken < n) return end_with(Errno::Fault);
-      chunk->set_used(static_cast<uint32_t>(n));
-      Chain chain;
-      chain.append(std::move(view));
-      sent = endpoint_->send(std::move(chain), more);
-    }
+    size_t n = std::min({from.remaining(), *room, urgent ? small_send : send_step});
+    bool more = (more_flag && !urgent) || from.remaining() > n;
+    auto const sent = send_piece(from, n, more, urgent);
     if (!sent) return end_with(sent.error());
     total += n;
   } while (from.remaining() != 0);
@@ -221,6 +255,7 @@ Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, s
                                                     bool keep_error) {
   MutexLock receiving(receive_mutex_);
   Copied copied;
+  to.need_exact_counts();
   auto chain = endpoint_->peek(offset, std::min(length, receive_step), keep_error);
   if (!chain) {
     if (chain.error() != Errno::Again) return std::unexpected(chain.error());
@@ -253,13 +288,42 @@ Result<TcpSocket::Copied> TcpSocket::copy_available(IoSink& to, size_t offset, s
   return copied;
 }
 
+// tcp_recv_urg of Linux.
+Result<ReceiveResult> TcpSocket::receive_urgent(IoSink& to, int flags) {
+  if (listening()) return fail(Errno::NotConn);
+  auto const byte = TRY(endpoint_->take_urgent(flags & MSG_PEEK));
+  ReceiveResult result;
+  if (!byte) return result;
+  result.flags = MSG_OOB;
+  if (to.remaining() == 0) {
+    result.flags |= MSG_TRUNC;
+    return result;
+  }
+  if (!(flags & MSG_TRUNC)) TRY(to.put(std::span(&*byte, 1)));
+  result.bytes = 1;
+  return result;
+}
+
+// TCP_INQ: how many bytes are left; 1 at the end of the stream, which is something to read too.
+void TcpSocket::add_waiting(ReceiveResult& result) const {
+  size_t const left = endpoint_->readable_bytes();
+  bool const end = left == 0 && (endpoint_->ready() & netstack::event_read_hang_up);
+  int const told = end ? 1 : static_cast<int>(std::min<size_t>(left, INT32_MAX));
+  result.control.others.push_back({IPPROTO_TCP, tcp_inq, option_bytes(told, sizeof told)});
+}
+
 // SO_PEEK_OFF (socket(7)): peeking begins there and moves on; what is read brings it back.
 Result<ReceiveResult> TcpSocket::receive(Task& task, IoSink& to, int flags) {
-  if (flags & MSG_OOB) return fail(Errno::Inval);
-  if (flags & MSG_ERRQUEUE) return fail(Errno::Again);
+  if (flags & MSG_ERRQUEUE) {
+    auto const done = zero_copies_.take();
+    if (!done) return fail(Errno::Again);
+    return tell_error(*done, to, domain());
+  }
+  if (flags & MSG_OOB) return receive_urgent(to, flags);
   int const offset = peek_offset_;
   bool const peeks = flags & MSG_PEEK;
   auto received = receive_from(task, to, flags, peeks && offset > 0 ? static_cast<size_t>(offset) : 0);
+  if (received && tells_waiting_) add_waiting(*received);
   if (offset < 0 || !received) return received;
   auto const n = static_cast<int>(std::min<size_t>(received->bytes, INT32_MAX / 2));
   peek_offset_ = peeks ? static_cast<int>(std::min<int64_t>(int64_t{offset} + n, INT32_MAX)) : std::max(0, offset - n);
@@ -285,7 +349,11 @@ Result<ReceiveResult> TcpSocket::receive_from(Task& task, IoSink& to, int flags,
     if (copied->end || (wanted == 0 && !copied->empty)) return result;
     result.bytes += copied->bytes;
     if (result.bytes >= wanted && wanted != 0) return result;
-    if (!copied->empty) continue;
+    if (!copied->empty) {
+      // As far as the mark in one call (tcp(7)).
+      if (endpoint_->at_mark(flags & MSG_PEEK ? skip + result.bytes : 0)) return result;
+      continue;
+    }
     if (result.bytes >= target && result.bytes != 0) return result;
     if (nowait) {
       if (result.bytes != 0) return result;
@@ -303,7 +371,18 @@ Result<ReceiveResult> TcpSocket::receive_from(Task& task, IoSink& to, int flags,
   }
 }
 
-kernel::PollMask TcpSocket::poll() { return poll_mask(endpoint_->ready()); }
+kernel::PollMask TcpSocket::poll() {
+  auto const m = poll_mask(endpoint_->ready());
+  if (zero_copies_.empty()) return m;
+  return m | EPOLLERR | (select_error_queue_ ? kernel::PollMask{EPOLLPRI} : 0);
+}
+
+// SIOCATMARK (tcp(7), sockatmark(3)).
+Result<uint64_t> TcpSocket::ioctl(Task& task, uint32_t request, uint64_t argument) {
+  if (request != SIOCATMARK) return InetSocket::ioctl(task, request, argument);
+  TRY(task.write(kernel::UserPtr<int32_t>(argument), int32_t{endpoint_->at_mark() ? 1 : 0}));
+  return 0;
+}
 
 Result<int> TcpSocket::input_queue() {
   if (listening()) return fail(Errno::Inval);

@@ -6,6 +6,9 @@
 
 namespace cofferdam::inet {
 
+// Of include/uapi that the C library does not have.
+inline constexpr int tcp_inq = 36, tcp_fast_open_no_cookie = 34;
+
 // struct tcp_info of TCP_INFO (tcp(7)).
 std::vector<std::byte> tcp_info_of(netstack::TcpEndpoint const&);
 
@@ -26,6 +29,7 @@ class TcpSocket final : public InetSocket {
   Result<size_t> send(kernel::Task&, kernel::IoSource&, kernel::SendRequest&) override;
   Result<kernel::ReceiveResult> receive(kernel::Task&, kernel::IoSink&, int flags) override;
   Result<void> on_descriptor_close(kernel::Task&) override;
+  Result<uint64_t> ioctl(kernel::Task&, uint32_t request, uint64_t argument) override;
   kernel::PollMask poll() override;
 
  protected:
@@ -42,7 +46,13 @@ class TcpSocket final : public InetSocket {
   uint32_t path_mtu() const override { return endpoint_->info().path_mtu; }
 
  private:
+  Result<void> begin_connect(kernel::Task&, kernel::SocketAddress const&);
   Result<void> wait_connected(kernel::Task&);
+  Result<void> connect_to_send(kernel::Task&, kernel::SendRequest const&);
+  Result<void> send_piece(kernel::IoSource&, size_t n, bool more, bool urgent);
+  Result<size_t> send_stream(kernel::Task&, kernel::IoSource&, int flags);
+  Result<kernel::ReceiveResult> receive_urgent(kernel::IoSink&, int flags);
+  void add_waiting(kernel::ReceiveResult&) const;
   void inherit(kernel::Task&, TcpSocket& listener);
   Result<kernel::ReceiveResult> receive_from(kernel::Task&, kernel::IoSink&, int flags, size_t skip);
   struct Copied {
@@ -51,10 +61,13 @@ class TcpSocket final : public InetSocket {
   };
   Result<Copied> copy_available(kernel::IoSink&, size_t offset, size_t length, int flags, bool keep_error = false);
   Result<void> set_tcp_option(int name, std::span<std::byte const>);
+  Result<void> set_fast_open(kernel::Task&, int name, int value);
 
   Ref<netstack::TcpEndpoint> const endpoint_;
   Mutex receive_mutex_;  // who reads the stream copies to guest memory under it
-  std::atomic<bool> connecting_{false}, linger_zero_{false}, options_touched_{false};
+  std::atomic<bool> connecting_{false}, linger_zero_{false}, options_touched_{false}, tells_waiting_{false},
+      fast_open_connect_{false}, fast_open_without_cookie_{false};
+  std::atomic<int> fast_open_queue_{0};
   std::atomic<int> linger_seconds_{0};  // 0: close does not wait
 };
 

@@ -19,7 +19,6 @@ using netstack::View;
 
 namespace {
 
-constexpr int udp_segment = 103, udp_gro = 104;
 constexpr size_t most_segments = 64;
 
 }  // namespace
@@ -31,7 +30,16 @@ UdpSocket::UdpSocket(Task& creator, std::shared_ptr<Network> network, int domain
   endpoint_->owner.uid = creator.credentials()->fsuid;
 }
 
-UdpSocket::~UdpSocket() { endpoint_->close(); }
+UdpSocket::~UdpSocket() {
+  endpoint_->close();
+  MutexLock lock(cork_mutex_);
+  drop_corked();
+}
+
+void UdpSocket::drop_corked() {
+  stack().charge(-static_cast<int64_t>(corked_.payload.size()));
+  corked_ = {};
+}
 
 Result<void> UdpSocket::bind(Task& task, SocketAddress const& address) {
   auto peer = TRY(parse(address, AddressUse::Bind));
@@ -65,7 +73,8 @@ Result<size_t> UdpSocket::send_now(Task& task, Chain payload, std::optional<Peer
                                    SendParameters const& parameters) {
   auto options = parameters.options;
   options.ip_options = parameters.header_options;
-  auto const defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
+  netstack::BindRequest defaults;  // looked at by who is not bound
+  if (!bound()) defaults = TRY(bind_request(task, {Address::any(is_v4()), 0, 0}));
   size_t const whole = payload.size();
   size_t const segment = parameters.segment_size != 0 ? parameters.segment_size : segment_size_.load();
   if (segment == 0 || whole <= segment) return endpoint_->send(std::move(payload), to, options, defaults);
@@ -83,6 +92,7 @@ Result<size_t> UdpSocket::send_now(Task& task, Chain payload, std::optional<Peer
 Result<void> UdpSocket::push_corked(Task& task) {
   if (!corked_.active) return {};
   Corked whole = std::exchange(corked_, Corked());
+  stack().charge(-static_cast<int64_t>(whole.payload.size()));
   TRY(send_now(task, std::move(whole.payload), whole.to, whole.parameters));
   return {};
 }
@@ -103,10 +113,12 @@ Result<size_t> UdpSocket::transmit(Task& task, Chain payload, std::optional<Peer
     corked_.parameters = parameters;
   }
   if (corked_.payload.size() + size > UdpEndpoint::max_payload) {
-    corked_ = {};
+    drop_corked();
     return fail(Errno::MsgSize);
   }
-  corked_.payload.append(std::move(payload));
+  // What is small is joined: many parts cost no more than their bytes, and those count.
+  for (size_t i = 0; i < payload.view_count(); ++i) corked_.payload.append_or_copy(payload.view(i));
+  stack().charge(static_cast<int64_t>(size));
   if (!more) TRY(push_corked(task));
   return size;
 }
@@ -114,7 +126,7 @@ Result<size_t> UdpSocket::transmit(Task& task, Chain payload, std::optional<Peer
 // udp(7): UDP_SEGMENT.
 Result<bool> UdpSocket::own_control(kernel::ControlData::Other const& c, SendParameters& to) const {
   if (c.level != IPPROTO_UDP) return false;
-  if (c.type != udp_segment || c.bytes.size() != sizeof(uint16_t)) return fail(Errno::Inval);
+  if (c.type != UDP_SEGMENT || c.bytes.size() != sizeof(uint16_t)) return fail(Errno::Inval);
   to.segment_size = TRY(option_value<uint16_t>(c.bytes));
   return true;
 }
@@ -122,7 +134,7 @@ Result<bool> UdpSocket::own_control(kernel::ControlData::Other const& c, SendPar
 void UdpSocket::add_own_control(netstack::Datagram const& d, kernel::ReceiveResult& result) const {
   if (d.segment_size == 0) return;
   auto const b = option_bytes(static_cast<int>(d.segment_size), sizeof(int));
-  result.control.others.push_back({IPPROTO_UDP, udp_gro, b});
+  result.control.others.push_back({IPPROTO_UDP, UDP_GRO, b});
 }
 
 // --- options ---
@@ -132,9 +144,9 @@ Result<std::optional<std::vector<std::byte>>> UdpSocket::get_own_option(int leve
   switch (name) {
     case UDP_CORK:
       return option_bytes(cork_ ? 1 : 0, room);
-    case udp_segment:
+    case UDP_SEGMENT:
       return option_bytes(int{segment_size_}, room);
-    case udp_gro:
+    case UDP_GRO:
       return option_bytes(endpoint_->gathers ? 1 : 0, room);
     default:
       return fail(Errno::NoProtoOpt);
@@ -152,11 +164,11 @@ Result<bool> UdpSocket::set_own_option(Task& task, int level, int name, OptionVa
       static_cast<void>(push_corked(task));  // its error is lost with it
       return true;
     }
-    case udp_segment:
+    case UDP_SEGMENT:
       if (number < 0 || number > 65535) return fail(Errno::Inval);
       segment_size_ = static_cast<uint16_t>(number);
       return true;
-    case udp_gro:
+    case UDP_GRO:
       endpoint_->gathers = number != 0;
       return true;
     default:
@@ -165,9 +177,8 @@ Result<bool> UdpSocket::set_own_option(Task& task, int level, int name, OptionVa
 }
 
 void UdpSocket::socket_option_changed(int name, int value) {
-  constexpr int so_no_check = 11;
   switch (name) {
-    case so_no_check:
+    case SO_NO_CHECK:
       endpoint_->no_checksum = value != 0;
       return;
     case SO_REUSEADDR:

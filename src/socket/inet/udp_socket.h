@@ -15,7 +15,6 @@ class UdpSocket final : public DatagramSocket {
 
  protected:
   netstack::DatagramEndpoint& endpoint() const override { return *endpoint_; }
-  size_t largest_payload() const override { return 65535; }
   Result<size_t> transmit(kernel::Task&, netstack::Chain, std::optional<netstack::Peer> to, SendParameters const&,
                           int flags) override;
   Result<std::optional<netstack::Peer>> parse_destination(kernel::SocketAddress const&) const override;
@@ -38,6 +37,7 @@ class UdpSocket final : public DatagramSocket {
   Result<size_t> send_now(kernel::Task&, netstack::Chain, std::optional<netstack::Peer> const& to,
                           SendParameters const&);
   Result<void> push_corked(kernel::Task&) REQUIRES(cork_mutex_);
+  void drop_corked() REQUIRES(cork_mutex_);
 
   Ref<netstack::UdpEndpoint> const endpoint_;
   std::atomic<bool> cork_{false};

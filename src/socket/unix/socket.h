@@ -8,8 +8,6 @@
 
 namespace cofferdam::unix_sockets {
 
-// As SO_PEERCRED tells them: effective ids.
-
 class UnixSocket final : public kernel::Socket {
  public:
   UnixSocket(kernel::Task& creator, Ref<Endpoint>, int flags);
