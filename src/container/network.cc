@@ -12,6 +12,7 @@
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,6 +53,31 @@ std::string text_of(nl_addr* address) {
   return nl_addr2str(address, text, sizeof text);
 }
 
+std::string ipv6_setting(std::string const& interface, char const* name) {
+  return fmt::format("/proc/sys/net/ipv6/conf/{}/{}", interface, name);
+}
+
+// 0: the host has no such setting.
+int read_number(std::string const& path) {
+  host::OwnedFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char text[16] = {};
+  if (!fd || ::read(fd.get(), text, sizeof text - 1) <= 0) return 0;
+  return atoi(text);
+}
+
+void write_number(std::string const& path, char digit) {
+  host::OwnedFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (fd) (void)!::write(fd.get(), &digit, 1);  // no harm: there is no address and no route left
+}
+
+// accept_ra: 1 where it does not forward, 2 always.
+bool listens_to_routers(std::string const& interface) {
+  int const accepts = read_number(ipv6_setting(interface, "accept_ra"));
+  return read_number(ipv6_setting(interface, "disable_ipv6")) == 0 &&
+         read_number(ipv6_setting(interface, "autoconf")) != 0 &&
+         (accepts == 2 || (accepts == 1 && read_number(ipv6_setting(interface, "forwarding")) == 0));
+}
+
 // A frame comes and goes with a struct virtio_net_hdr, which lets the host leave checksums and segments to us and us
 // leave them to the host.
 Outcome<host::OwnedFd> open_packets(int interface) {
@@ -87,8 +113,9 @@ class Taker {
   // What the host's kernel shall no longer answer to. Afterwards nothing can fail.
   void clear_host() {
     for (rtnl_addr* address : taken_) (void)rtnl_addr_delete(socket_.get(), address, 0);
-    host::OwnedFd forward(::open("/proc/sys/net/ipv4/ip_forward", O_WRONLY | O_CLOEXEC));
-    if (forward && ::write(forward.get(), "0", 1) != 1) return;  // no harm: there is no route left
+    write_number("/proc/sys/net/ipv4/ip_forward", '0');
+    // Or it would take the addresses that routers advertise, and refuse the guest's connections.
+    for (auto const& link : names_) write_number(ipv6_setting(link, "disable_ipv6"), '1');
   }
 
  private:
@@ -133,6 +160,8 @@ class Taker {
       inet::HostLink taken;
       taken.name = rtnl_link_get_name(link);
       taken.mtu = rtnl_link_get_mtu(link);
+      taken.autoconfigure = listens_to_routers(taken.name);
+      names_.push_back(taken.name);
       memcpy(taken.hardware.data(), nl_addr_get_binary_addr(hardware), 6);
       setup_.links.push_back(std::move(taken));
       number = setup_.links.size();
@@ -184,6 +213,7 @@ class Taker {
   Cache links_, addresses_;
   std::map<int, size_t> numbers_;  // by index: 1 for the first of setup_.links; 0: left alone
   std::vector<rtnl_addr*> taken_;  // in addresses_
+  std::vector<std::string> names_;
   sentry::NetworkSetup setup_;
 };
 

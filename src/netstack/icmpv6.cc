@@ -14,9 +14,17 @@ void Stack::receive_icmpv6(IpInfo const& info, PacketPtr p) {
     ++statistics_.icmp_errors;
     return;
   }
-  constexpr uint8_t echo = 128, echo_reply = 129, neighbour_solicitation = 135, neighbour_advertisement = 136;
+  constexpr uint8_t echo = 128, echo_reply = 129, router_advertisement = 134;
+  constexpr uint8_t neighbour_solicitation = 135, neighbour_advertisement = 136;
   if (h->type == neighbour_solicitation || h->type == neighbour_advertisement)
     return receive_neighbour_message(info, *h, *p);
+  if (h->type == router_advertisement) {
+    auto const told = autoconfiguration(*info.interface);
+    if (!told) return;
+    std::vector<std::byte> message(p->size());
+    p->copy_to(message);
+    return told->receive_advertisement(info, message);
+  }
   if (h->type == mld_query || h->type == mld_report_v1) return receive_mld(info, h->type, *p);
   p->pull(IcmpHeader::size);
   if (h->type == echo && settings_.icmpv6_echo_ignore_all) return;
@@ -57,6 +65,9 @@ void Stack::receive_neighbour_message(IpInfo const& info, IcmpHeader const& h, P
     }
     at += length;
   }
+  if (auto const wanted_too = autoconfiguration(*info.interface);
+      wanted_too && (h.type != solicitation || info.source == Address::any_v6()))
+    wanted_too->heard_of(target);
   if (h.type != solicitation) {
     bool solicited = h.rest & 0x40000000, override_known = h.rest & 0x20000000;
     if (solicited && !info.to_one) return;

@@ -32,6 +32,12 @@ bool Interface::has_address(Address const& a) const {
   return std::any_of(addresses_.begin(), addresses_.end(), [&](auto const& k) { return k.prefix.address == a; });
 }
 
+void Interface::set_deprecated(Address const& a, bool deprecated) {
+  WriteLock lock(mutex_);
+  for (auto& known : addresses_)
+    if (known.prefix.address == a) known.deprecated = deprecated;
+}
+
 bool Interface::is_broadcast(Address const& a) const {
   if (!a.is_v4()) return false;
   ReadLock lock(mutex_);
@@ -40,7 +46,7 @@ bool Interface::is_broadcast(Address const& a) const {
   });
 }
 
-// A much reduced form of RFC 6724: same network first, then the scope that fits, then any of the family.
+// A much reduced form of RFC 6724: the scope that fits first, then one that is not deprecated, then the same network.
 Address Interface::source_for(Address const& destination) const {
   ReadLock lock(mutex_);
   InterfaceAddress const* best = nullptr;
@@ -48,9 +54,10 @@ Address Interface::source_for(Address const& destination) const {
   for (auto const& a : addresses_) {
     if (a.prefix.address.is_v4() != destination.is_v4()) continue;
     int score = 0;
-    if (a.prefix.contains(destination)) score += 4;
-    if (a.prefix.address.is_link_local() == destination.is_link_local()) score += 2;
     if (a.prefix.address == destination) score += 8;
+    if (a.prefix.address.is_link_local() == destination.is_link_local()) score += 4;
+    if (!a.deprecated) score += 2;
+    if (a.prefix.contains(destination)) score += 1;
     if (score > best_score) {
       best_score = score;
       best = &a;

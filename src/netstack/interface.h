@@ -1,6 +1,7 @@
 // Network interfaces and the links under them.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -42,6 +43,7 @@ struct InterfaceCounters {
 struct InterfaceAddress {
   Prefix prefix;
   std::string label;
+  bool deprecated = false;  // spoken with where there is no other (RFC 4862 5.5.4)
 };
 
 class Interface {
@@ -54,6 +56,12 @@ class Interface {
   bool is_loopback() const { return facts_.kind == LinkKind::Loopback; }
   uint32_t mtu() const { return mtu_.load(std::memory_order_relaxed); }
   void set_mtu(uint32_t mtu) { mtu_.store(mtu, std::memory_order_relaxed); }
+  // Of IPv6, where a router says less than the link can carry.
+  uint32_t ipv6_mtu() const { return std::min(mtu(), advertised_mtu_.load(std::memory_order_relaxed)); }
+  void set_ipv6_mtu(uint32_t mtu) { advertised_mtu_.store(mtu, std::memory_order_relaxed); }
+  // Of IPv6, as a router says; 0: the default.
+  uint8_t hop_limit() const { return hop_limit_.load(std::memory_order_relaxed); }
+  void set_hop_limit(uint8_t hops) { hop_limit_.store(hops, std::memory_order_relaxed); }
   bool up() const { return up_.load(std::memory_order_relaxed); }
   void set_up(bool up) { up_.store(up, std::memory_order_relaxed); }
   Link& link() { return *link_; }
@@ -63,6 +71,7 @@ class Interface {
   bool add_address(InterfaceAddress);  // false: it has it
   bool remove_address(Address const&);
   bool has_address(Address const&) const;
+  void set_deprecated(Address const&, bool);
   // An IPv4 address that all hosts of one of its networks listen to.
   bool is_broadcast(Address const&) const;
   // The address to speak to `destination` with; any() when there is none of its family.
@@ -75,6 +84,8 @@ class Interface {
   std::unique_ptr<Link> const link_;
   LinkFacts const facts_;
   std::atomic<uint32_t> mtu_;
+  std::atomic<uint32_t> advertised_mtu_{UINT32_MAX};
+  std::atomic<uint8_t> hop_limit_{0};
   std::atomic<bool> up_{true};
   InterfaceCounters counters_;
   mutable SharedMutex mutex_;

@@ -42,7 +42,7 @@ Result<Path> Stack::find_path(Address const& destination, Address const& source,
   if (path.source.is_any() && !destination.is_limited_broadcast() && !destination.is_multicast())
     return fail(Errno::AddrNotAvail);
   path.broadcast = destination.is_limited_broadcast() || path.out->is_broadcast(destination);
-  path.mtu = routes_.path_mtu(destination, path.out->mtu(), now());
+  path.mtu = routes_.path_mtu(destination, destination.is_v4() ? path.out->mtu() : path.out->ipv6_mtu(), now());
   return path;
 }
 
@@ -219,7 +219,8 @@ Result<void> Stack::send_ipv6(Path const& from_path, Address const& source, Addr
   Ipv6Header h;
   h.traffic_class = options.tos;
   h.flow_label = options.flow_label;
-  h.hop_limit = options.ttl != 0 ? options.ttl : settings_.default_ttl.load(std::memory_order_relaxed);
+  h.hop_limit = options.ttl != 0 ? options.ttl : path.out->hop_limit();
+  if (h.hop_limit == 0) h.hop_limit = settings_.default_ttl.load(std::memory_order_relaxed);
   h.next_header = protocol;
   h.source = source;
   h.destination = destination;
@@ -316,6 +317,24 @@ void Stack::send_group_message(Interface& out, Address const& to, Bytes message)
   store16(b, 2, sum.value());
   p->append(View::copy_of(b));
   static_cast<void>(send(path, path.source, to, four ? protocol_igmp : protocol_icmpv6, o, std::move(p)));
+}
+
+void Stack::send_neighbour_message(Interface& out, Address const& source, Address const& to, std::vector<std::byte> b) {
+  SendOptions o;
+  o.ttl = 255;
+  o.loop = false;
+  Path path;
+  path.out = &out;
+  path.source = source;
+  path.next_hop = to;
+  path.mtu = out.mtu();
+  Checksum sum = pseudo_header(source, to, protocol_icmpv6, b.size());
+  sum.add(b);
+  store16(b, 2, sum.value());
+  auto p = std::make_unique<Packet>();
+  p->append(View::copy_of(b));
+  ++statistics_.icmp_sent;
+  static_cast<void>(send(path, source, to, protocol_icmpv6, o, std::move(p)));
 }
 
 }  // namespace cofferdam::netstack

@@ -65,6 +65,7 @@ Interface& Stack::add_interface(std::string name, std::unique_ptr<Link> link) {
   bool asks = added.facts().kind == LinkKind::Ethernet;
   neighbours_.push_back(asks ? make_ref<Neighbours>(*this, added) : Ref<Neighbours>());
   groups_.push_back(make_ref<Groups>(*this, added));
+  autoconfigurations_.emplace_back();
   return added;
 }
 
@@ -98,6 +99,21 @@ Ref<Groups> Stack::groups(uint32_t index) const {
   return index == 0 || index > groups_.size() ? Ref<Groups>() : groups_[index - 1];
 }
 
+void Stack::autoconfigure(Interface& i) {
+  if (i.facts().kind != LinkKind::Ethernet || autoconfiguration(i)) return;
+  auto made = make_ref<Autoconfiguration>(*this, i);
+  {
+    WriteLock lock(interfaces_mutex_);
+    autoconfigurations_[i.index() - 1] = made;
+  }
+  if (i.up()) made->start();
+}
+
+Ref<Autoconfiguration> Stack::autoconfiguration(Interface const& i) const {
+  ReadLock lock(interfaces_mutex_);
+  return autoconfigurations_[i.index() - 1];
+}
+
 Result<uint32_t> Stack::interface_for_group(Address const& group, uint32_t index, Address const& local) {
   if (index != 0) {
     if (!interface(index)) return fail(Errno::NoDev);
@@ -119,6 +135,8 @@ Result<void> Stack::add_address(Interface& i, Prefix const& p) {
   if (!p.address.is_v4())  // RFC 4291 2.8: each address has a group of those who may share its last bits
     TRY(groups(i.index())->set({nullptr, p.address}, p.address.solicited_node(), {FilterMode::Exclude, {}}));
   if (i.up()) add_connected_route(i, p);
+  if (!p.address.is_v4() && p.address.is_link_local() && i.up())
+    if (auto a = autoconfiguration(i)) a->start();
   return {};
 }
 
@@ -168,6 +186,7 @@ void Stack::set_up(Interface& i, bool up) {
     for (auto const& a : i.addresses())
       if (!i.is_loopback()) add_connected_route(i, a.prefix);
     joined->announce();
+    if (auto a = autoconfiguration(i)) a->start();
     return;
   }
   for (auto const& a : i.addresses()) {
@@ -177,6 +196,7 @@ void Stack::set_up(Interface& i, bool up) {
     i.remove_address(own);
   }
   while (routes_.take([&](Route const& r) { return r.interface == i.index(); })) continue;
+  if (auto a = autoconfiguration(i)) a->stop();
 }
 
 bool Stack::owns(Address const& a) const {

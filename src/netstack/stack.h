@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "netstack/autoconfiguration.h"
 #include "netstack/checksum.h"
 #include "netstack/groups.h"
 #include "netstack/headers.h"
@@ -137,6 +138,9 @@ class Stack {
   // A link that goes down loses its routes, and its IPv6 addresses; up again it has those to its own networks.
   void set_up(Interface&, bool up);
   bool owns(Address const&) const;
+  // From now on the interface, an Ethernet's, is configured by what IPv6 routers advertise, too.
+  void autoconfigure(Interface&);
+  Ref<Autoconfiguration> autoconfiguration(Interface const&) const;  // null: it is not
 
   void receive(Interface&, PacketPtr);  // a packet from a link, beginning with the link's header
   Time run_timers();                    // returns when it wants to be called again
@@ -165,6 +169,8 @@ class Stack {
   Result<void> send_frame(Interface&, PacketPtr, PacketTap const* sender = nullptr);
   // Of IGMP or MLD (by the family of `to`), with a TTL of 1 and a router alert; fills in the checksum.
   void send_group_message(Interface&, Address const& to, Bytes message);
+  // Of neighbour discovery, to a group, with a hop limit of 255; fills in the checksum.
+  void send_neighbour_message(Interface&, Address const& source, Address const& to, std::vector<std::byte> message);
 
   // Sees all packets of its kind from now on, until it is removed.
   void add_tap(Ref<PacketTap>);
@@ -276,6 +282,7 @@ class Stack {
   std::vector<std::unique_ptr<Interface>> interfaces_ GUARDED_BY(interfaces_mutex_);
   std::vector<Ref<Neighbours>> neighbours_ GUARDED_BY(interfaces_mutex_);  // null for links without them
   std::vector<Ref<Groups>> groups_ GUARDED_BY(interfaces_mutex_);
+  std::vector<Ref<Autoconfiguration>> autoconfigurations_ GUARDED_BY(interfaces_mutex_);  // null where there is none
   RawTable raw_;
   PacketFilter* filter_ = nullptr;
   mutable SharedMutex taps_mutex_;

@@ -27,14 +27,15 @@ std::unexpected<std::string> malformed(std::string_view line) {
 std::string text_of(netstack::Prefix const& p) { return fmt::format("{}/{}", p.address.text(), p.length); }
 
 Outcome<inet::HostLink> parse_link(std::vector<std::string> const& words, std::string_view line) {
-  if (words.size() < 4) return malformed(line);
+  if (words.size() < 5 || (words[4] != "autoconf" && words[4] != "static")) return malformed(line);
   inet::HostLink link;
   link.name = words[1];
   auto& h = link.hardware;
   if (sscanf(words[2].c_str(), "%u", &link.mtu) != 1 ||
       sscanf(words[3].c_str(), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &h[0], &h[1], &h[2], &h[3], &h[4], &h[5]) != 6)
     return malformed(line);
-  for (size_t n = 4; n < words.size(); ++n) link.addresses.push_back(ATTEMPT(parse_prefix(words[n])));
+  link.autoconfigure = words[4] == "autoconf";
+  for (size_t n = 5; n < words.size(); ++n) link.addresses.push_back(ATTEMPT(parse_prefix(words[n])));
   return link;
 }
 
@@ -74,7 +75,8 @@ Outcome<netstack::Prefix> parse_prefix(std::string const& text) {
 std::string print(NetworkSetup const& setup) {
   std::string text;
   for (auto const& l : setup.links) {
-    text += fmt::format("link {} {} {:02x}", l.name, l.mtu, fmt::join(l.hardware, ":"));
+    text += fmt::format("link {} {} {:02x} {}", l.name, l.mtu, fmt::join(l.hardware, ":"),
+                        l.autoconfigure ? "autoconf" : "static");
     for (auto const& prefix : l.addresses) text += " " + text_of(prefix);
     text += "\n";
   }

@@ -1,5 +1,6 @@
 """The network of a container: the interfaces of its namespace, as the engine has made them. The other side is a namespace too."""
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -56,6 +57,26 @@ def ip(*words):
     done = subprocess.run(["ip", *map(str, words)], capture_output=True, text=True)
     equal(done.returncode, 0, f"ip {words}: {done.stderr}")
     return done.stdout
+
+
+# Run outside: a router's advertisement of a prefix, and then a connection to the address that the other side makes of it.
+ADVERTISE = """
+import ipaddress, socket, struct, sys, time
+prefix, address = sys.argv[1:]
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, socket.if_nametoindex("veth"))
+message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+message += struct.pack("!BBBBIII16s", 3, 4, 64, 0xc0, 3600, 1800, 0, ipaddress.ip_address(prefix).packed)
+for _ in range(100):
+    s.sendto(message, ("ff02::1%veth", 0))
+    try:
+        socket.create_connection((address, 5000), timeout=0.3).close()
+        print("there")
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
 
 
 @contextlib.contextmanager
@@ -145,6 +166,22 @@ def test_the_default_route_is_there(place):
             done = place.run("run", "--bundle", place.bundle(("/guest", "cat", "/proc/net/route"), in_namespace(inside)), place.id(), runtime=runtime)
             routes = {tuple(line.split()[:3]) for line in done.out.splitlines()[1:]}
             equal(routes, {("eth0", "00000000", "0100D50A"), ("eth0", "0000D50A", "00000000")}, repr(done))
+
+
+def test_an_address_of_an_advertised_prefix_is_taken(place):
+    for runtime in place.runtimes():
+        with two_namespaces(place) as (outside, inside):
+            ip("-n", outside, "address", "add", "fd77::1/64", "dev", "veth", "nodad")
+            hardware = json.loads(ip("-j", "-n", inside, "link", "show", "eth0"))[0]["address"].split(":")
+            first = f"{int(hardware[0], 16) ^ 2:02x}"
+            address = f"fd77::{first}{hardware[1]}:{hardware[2]}ff:fe{hardware[3]}:{hardware[4]}{hardware[5]}"
+            with echo(place, in_namespace(inside), runtime):
+                process = python(outside, ADVERTISE, "fd77::", address)
+                out, errors = process.communicate(timeout=harness.TIMEOUT)
+                equal(out, "there\n", f"{address}: {errors}")
+                talk(outside, address)
+                if runtime is None:  # the host's kernel has left the link to the sandbox
+                    equal(json.loads(ip("-j", "-n", inside, "address", "show", "dev", "eth0"))[0]["addr_info"], [])
 
 
 def hook_that_makes_the_network(place, inside):

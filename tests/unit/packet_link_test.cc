@@ -104,6 +104,7 @@ TEST(NetworkSetup, is_what_was_printed) {
   link.name = "eth0";
   link.mtu = 1450;
   link.hardware = {2, 0x42, 0, 0, 0, 0xfe};
+  link.autoconfigure = true;
   link.addresses = {{Address::v4(0x0a000002), 24}, {*sentry::parse_address("fd00::2"), 64}};
   setup.links.push_back(std::move(link));
   Route route;
@@ -119,6 +120,7 @@ TEST(NetworkSetup, is_what_was_printed) {
   ASSERT_EQ(again->links.size(), 1u);
   EXPECT_EQ(again->links[0].name, "eth0");
   EXPECT_EQ(again->links[0].mtu, 1450u);
+  EXPECT_TRUE(again->links[0].autoconfigure);
   EXPECT_EQ(again->links[0].hardware, setup.links[0].hardware);
   EXPECT_EQ(again->links[0].addresses, setup.links[0].addresses);
   EXPECT_TRUE(again->links[0].socket);
@@ -130,7 +132,8 @@ TEST(NetworkSetup, is_what_was_printed) {
 }
 
 TEST(NetworkSetup, what_is_wrong_is_refused) {
-  EXPECT_FALSE(sentry::parse_network("link eth0 1500 02:00:00:00:00:01 10.0.0.2/24\n", {}));  // no socket
+  EXPECT_FALSE(sentry::parse_network("link eth0 1500 02:00:00:00:00:01 static 10.0.0.2/24\n", {}));  // no socket
+  EXPECT_FALSE(sentry::parse_network("link eth0 1500 02:00:00:00:00:01 10.0.0.2/24\n", {}));
   for (char const* text : {"route 1 default 10.0.0.1 :: 0\n", "route 1 10.0.0.0/33 :: :: 0\n", "bridge x\n", "\n"})
     EXPECT_FALSE(sentry::parse_network(text, {})) << text;
   for (char const* text : {"", "10.0.0", "10.0.0.1/x", "fd00::/129"}) EXPECT_FALSE(sentry::parse_prefix(text)) << text;

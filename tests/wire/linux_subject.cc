@@ -168,8 +168,8 @@ std::string LinuxSubject::run_ip(std::string const& commands) {
 void LinuxSubject::configure(Setup const& setup) {
   std::string const conf = std::string("/proc/sys/net/ipv6/conf/") + tap_name;
   write_file(conf + "/addr_gen_mode", "1");  // no address of the kernel's own choice
-  write_file(conf + "/accept_dad", "0");
-  write_file(conf + "/router_solicitations", "0");
+  write_file(conf + "/accept_dad", setup.autoconfigure ? "1" : "0");
+  write_file(conf + "/router_solicitations", setup.autoconfigure ? "-1" : "0");
   // What differs from machine to machine.
   write_file("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456");
   write_file("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 4194304");

@@ -29,6 +29,7 @@ class Run {
     setup.v4 = v4;
     setup.mtu = c.mtu;
     setup.addresses = c.addresses;
+    setup.autoconfigure = c.autoconfigure;
     setup.neighbours = c.addresses && std::ranges::find(c.shown, "arp") == c.shown.end() &&
                        std::ranges::find(c.shown, "ns") == c.shown.end();
     subject_ = on_linux ? make_linux_subject(setup) : make_stack_subject(setup);

@@ -72,6 +72,8 @@ bool parse_attribute(Case& c, std::vector<std::string> const& words) {
     c.mtu = static_cast<unsigned>(std::stoul(words[1]));
   } else if (words[0] == "unnumbered" && words.size() == 1) {
     c.addresses = false;
+  } else if (words[0] == "autoconf" && words.size() == 1) {
+    c.autoconfigure = true;
   } else if (words[0] == "show") {
     c.shown.assign(words.begin() + 1, words.end());
   } else {

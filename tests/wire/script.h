@@ -24,6 +24,7 @@ struct Case {
   bool slow = false;  // takes seconds on a real clock
   unsigned mtu = 1500;
   bool addresses = true;
+  bool autoconfigure = false;
   std::vector<std::string> shown;  // protocols that are not left to the peer's own answers: arp, ndp, igmp, mld
   std::vector<Step> steps;
 };

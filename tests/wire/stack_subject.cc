@@ -90,6 +90,7 @@ class StackSubject final : public Subject {
  public:
   explicit StackSubject(Setup const& setup) : v4_(setup.v4), stack_(clock_) {
     interface_ = &stack_.add_interface("eth0", std::make_unique<Wire>(clock_, sent_, setup.mtu));
+    if (setup.autoconfigure) stack_.autoconfigure(*interface_);
     if (!setup.addresses) return;
     add_address("10.0.0.1", 24);
     add_address("fd00::1", 64);

@@ -111,6 +111,7 @@ void add_links(kernel::Kernel& kernel, std::vector<HostLink> links, std::vector<
     for (auto const& prefix : l.addresses)
       if (!stack.add_address(interface, prefix)) log::warning("network: {} has an address twice", l.name);
     started.start(stack, interface);
+    if (l.autoconfigure) stack.autoconfigure(interface);
     added.push_back(&interface);
   }
   for (netstack::Route route : routes) {

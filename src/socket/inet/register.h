@@ -22,6 +22,7 @@ struct HostLink {
   uint32_t mtu = 1500;
   netstack::HardwareAddress hardware{};
   std::vector<netstack::Prefix> addresses;
+  bool autoconfigure = false;  // it listens to IPv6 routers
   host::OwnedFd socket;  // host::PacketSocket
 };
 // route.interface: 1 for the first link of `links`, and so on.

@@ -53,12 +53,25 @@ NetlinkBody link_body(Interface& i) {
   return b;
 }
 
-NetlinkBody address_body(Interface const& i, netstack::Prefix const& prefix) {
+namespace {
+
+uint32_t seconds_until(netstack::Time until, netstack::Time now) {
+  if (until == netstack::never) return UINT32_MAX;
+  return until <= now ? 0 : static_cast<uint32_t>((until - now) / netstack::second);
+}
+
+}  // namespace
+
+NetlinkBody address_body(Interface const& i, netstack::Prefix const& prefix,
+                         std::optional<netstack::Autoconfiguration::Lifetimes> const& lifetimes, netstack::Time now) {
+  uint32_t const flags = !lifetimes                           ? uint32_t{IFA_F_PERMANENT}
+                         : lifetimes->preferred_until <= now ? uint32_t{IFA_F_DEPRECATED}
+                                                             : 0;
   bool const four = prefix.address.is_v4();
   ifaddrmsg m{};
   m.ifa_family = family_of(prefix.address);
   m.ifa_prefixlen = prefix.length;
-  m.ifa_flags = IFA_F_PERMANENT;
+  m.ifa_flags = static_cast<uint8_t>(flags);
   m.ifa_scope = prefix.address.is_loopback()     ? RT_SCOPE_HOST
                 : prefix.address.is_link_local() ? RT_SCOPE_LINK
                                                  : RT_SCOPE_UNIVERSE;
@@ -70,8 +83,13 @@ NetlinkBody address_body(Interface const& i, netstack::Prefix const& prefix) {
     if (!i.is_loopback()) put_address(b, IFA_BROADCAST, prefix.broadcast());
     b.text(IFA_LABEL, i.name());
   }
-  b.attribute(IFA_FLAGS, uint32_t{IFA_F_PERMANENT});
-  b.attribute(IFA_CACHEINFO, ifa_cacheinfo{~0u, ~0u, 0, 0});
+  b.attribute(IFA_FLAGS, flags);
+  ifa_cacheinfo times{~0u, ~0u, 0, 0};
+  if (lifetimes) {
+    times.ifa_prefered = seconds_until(lifetimes->preferred_until, now);
+    times.ifa_valid = seconds_until(lifetimes->valid_until, now);
+  }
+  b.attribute(IFA_CACHEINFO, times);
   return b;
 }
 

@@ -9,7 +9,10 @@
 namespace cofferdam::inet {
 
 kernel::NetlinkBody link_body(netstack::Interface&);
-kernel::NetlinkBody address_body(netstack::Interface const&, netstack::Prefix const&);
+// lifetimes: of an address that a router's advertisement made.
+kernel::NetlinkBody address_body(netstack::Interface const&, netstack::Prefix const&,
+                                 std::optional<netstack::Autoconfiguration::Lifetimes> const& lifetimes,
+                                 netstack::Time now);
 kernel::NetlinkBody route_body(netstack::Route const&);
 // The way to one destination, as `ip route get` asks for it.
 kernel::NetlinkBody path_body(netstack::Address const& destination, netstack::Path const&);

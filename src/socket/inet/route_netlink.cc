@@ -41,6 +41,11 @@ std::string_view text_of(Body value) {
 
 // --- telling
 
+NetlinkBody body_of(Stack& stack, Interface const& i, Prefix const& p) {
+  auto const made = p.address.is_v4() ? Ref<netstack::Autoconfiguration>() : stack.autoconfiguration(i);
+  return address_body(i, p, made ? made->lifetimes(p.address) : std::nullopt, stack.now());
+}
+
 int dump(Stack& stack, Body body, NetlinkAnswer& answer) {
   uint8_t const family = body.empty() ? uint8_t{AF_UNSPEC} : static_cast<uint8_t>(body[0]);
   switch (answer.request().nlmsg_type) {
@@ -50,7 +55,7 @@ int dump(Stack& stack, Body body, NetlinkAnswer& answer) {
     case RTM_GETADDR:
       for (auto* i : stack.interfaces())
         for (auto const& a : i->addresses())
-          if (wanted(family, a.prefix.address)) answer.add(RTM_NEWADDR, NLM_F_MULTI, address_body(*i, a.prefix));
+          if (wanted(family, a.prefix.address)) answer.add(RTM_NEWADDR, NLM_F_MULTI, body_of(stack, *i, a.prefix));
       break;
     case RTM_GETROUTE:
       for (auto const& r : stack.routes().all())
@@ -134,7 +139,8 @@ class RouteNotices {
 };
 
 void tell_address(NetlinkAnswer& answer, uint16_t type, Interface const& i, Prefix const& p) {
-  answer.notice(p.address.is_v4() ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, type, address_body(i, p));
+  answer.notice(p.address.is_v4() ? RTNLGRP_IPV4_IFADDR : RTNLGRP_IPV6_IFADDR, type,
+                address_body(i, p, std::nullopt, 0));
 }
 
 // What an address can be given here beyond itself: nothing that would have to act.
