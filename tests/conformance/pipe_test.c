@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 static void make_pipe(int fds[2], int flags) { OK(pipe2(fds, flags)); }
@@ -280,6 +281,38 @@ CASE(read_to_a_bad_address_is_efault) {
   make_pipe(p, 0);
   OK(write(p[1], "x", 1));
   EXPECT_ERRNO(syscall(SYS_read, p[0], 8, 1), EFAULT);
+}
+
+// A page, and behind it none.
+static char* end_of_memory(void) {
+  char* page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT(page != MAP_FAILED);
+  OK(munmap(page + 4096, 4096));
+  return page + 4096;
+}
+CASE(bytes_that_cannot_be_stored_stay_in_the_pipe) {
+  int p[2];
+  char bytes[100], got[200];
+  char* end = end_of_memory();
+  for (int i = 0; i < 100; i++) bytes[i] = (char)i;
+  make_pipe(p, O_NONBLOCK);
+  OK(write(p[1], bytes, 100));
+  EXPECT_ERRNO(read(p[0], end, 100), EFAULT);
+  EXPECT_ERRNO(read(p[0], end - 40, 100), EFAULT);
+  EXPECT_EQ(read(p[0], got, 200), 100);
+  EXPECT(memcmp(got, bytes, 100) == 0);
+}
+CASE(the_first_of_two_writes_is_read_when_the_second_cannot_be_stored) {
+  int p[2];
+  char got[4096] = {0};
+  char* end = end_of_memory();
+  make_pipe(p, O_NONBLOCK);
+  EXPECT_EQ(write(p[1], got, sizeof got), sizeof got);  // a page is full
+  OK(write(p[1], "second", 6));
+  struct iovec in[2] = {{end - 4096, 4096}, {end, 6}};
+  EXPECT_EQ(readv(p[0], in, 2), 4096);
+  EXPECT_EQ(read(p[0], got, sizeof got), 6);
+  EXPECT(memcmp(got, "second", 6) == 0);
 }
 
 CASE(fifo_open_for_reading_waits_for_a_writer) {

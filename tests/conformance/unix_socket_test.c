@@ -4,6 +4,7 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -599,4 +600,32 @@ CASE(binding_to_no_name_chooses_an_abstract_one) {
   OK(getsockname(fd, (struct sockaddr*)&address, &length));
   EXPECT_EQ(length, sizeof(sa_family_t) + 6);
   EXPECT_EQ(address.sun_path[0], '\0');
+}
+
+CASE(stream_bytes_that_cannot_be_stored_stay) {
+  int s[2];
+  char bytes[100], got[200];
+  char* page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT(page != MAP_FAILED);
+  OK(munmap(page + 4096, 4096));
+  for (int i = 0; i < 100; i++) bytes[i] = (char)i;
+  OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s));
+  OK(write(s[1], bytes, 50));
+  OK(write(s[1], bytes + 50, 50));
+  EXPECT_ERRNO(read(s[0], page + 4096, 100), EFAULT);
+  EXPECT_ERRNO(read(s[0], page + 4096 - 40, 100), EFAULT);
+  EXPECT_EQ(read(s[0], page + 4096 - 60, 100), 50);  // the first message arrives
+  EXPECT_EQ(read(s[0], got, 200), 50);
+  EXPECT(memcmp(got, bytes + 50, 50) == 0);
+}
+CASE(a_datagram_that_cannot_be_stored_is_gone) {
+  int s[2];
+  char bytes[100] = {0};
+  char* page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  EXPECT(page != MAP_FAILED);
+  OK(munmap(page + 4096, 4096));
+  OK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, s));
+  OK(write(s[1], bytes, sizeof bytes));
+  EXPECT_ERRNO(read(s[0], page + 4096 - 40, 100), EFAULT);
+  EXPECT_ERRNO(read(s[0], bytes, sizeof bytes), EAGAIN);
 }

@@ -71,21 +71,22 @@ void Pipe::free_page(std::unique_ptr<PipePage> page) {
 
 Result<size_t> Pipe::read_locked(IoSink& to) {
   size_t total = 0;
+  to.need_exact_counts();
   while (to.remaining() != 0 && !empty()) {
     PipeSegment& segment = front();
-    size_t wanted = std::min<size_t>(segment.length, to.remaining());
-    auto put = to.put(segment.bytes().first(wanted));
-    if (!put) {
-      if (total == 0) return put;
+    size_t const wanted = std::min<size_t>(segment.length, to.remaining());
+    auto const put = to.put(segment.bytes().first(wanted));
+    if (!put || *put < wanted) {  // a segment that does not arrive whole stays
+      if (total == 0) return put ? fail(Errno::Fault) : put;
       break;
     }
-    total += *put;
+    total += wanted;
     bool packet = segment.packet;
-    segment.offset += static_cast<uint32_t>(*put);
-    segment.length -= static_cast<uint32_t>(*put);
+    segment.offset += static_cast<uint32_t>(wanted);
+    segment.length -= static_cast<uint32_t>(wanted);
     if (packet) segment.length = 0;  // the rest of a packet is lost (pipe2(2))
     if (segment.length == 0) pop_front();
-    if (packet || *put < wanted) break;
+    if (packet) break;
   }
   return total;
 }

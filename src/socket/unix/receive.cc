@@ -53,6 +53,7 @@ Result<size_t> UnixSocket::copy_stream(Task& task, IoSink& to, int flags, Receiv
   auto& [stop, sender] = progress;
   bool credentials_wanted = pass_credentials_.load(std::memory_order_relaxed);
   size_t total = 0;
+  to.need_exact_counts();
   Message* message;
   {
     MutexLock lock(endpoint_->mutex);
@@ -69,10 +70,11 @@ Result<size_t> UnixSocket::copy_stream(Task& task, IoSink& to, int flags, Receiv
       result.control.credentials = sender->seen_by(task);
     }
     if (result.address.length == 0 && message->from) result.address = message->from->address();
-    auto put = to.put(message->rest().first(std::min(message->rest().size(), to.remaining())));
-    if (!put) {
+    size_t const wanted = std::min(message->rest().size(), to.remaining());
+    auto const put = to.put(message->rest().first(wanted));
+    if (!put || *put < wanted) {  // what does not arrive whole stays
       stop = true;
-      if (total == 0 && result.bytes == 0) return put;
+      if (total == 0 && result.bytes == 0) return put ? fail(Errno::Fault) : put;
       break;
     }
     total += *put;
@@ -140,6 +142,7 @@ void UnixSocket::tell_senders() {
 
 Result<ReceiveResult> UnixSocket::receive_datagram(Task& task, IoSink& to, int flags) {
   auto deadline = receive_deadline();
+  to.need_exact_counts();
   for (;;) {
     {
       MutexLock receiving(endpoint_->receive_mutex);
