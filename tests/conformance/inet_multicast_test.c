@@ -338,21 +338,24 @@ CASE(ip_add_membership_too_short_is_EINVAL) {
 }
 CASE(ip_source_membership_and_block) {
   int fd = hearer(V4), from = teller(V4);
-  struct ip_mreq_source r = {.imr_multiaddr.s_addr = htonl(0xef010203),
+  struct name const g = own_group(V4, port_of(fd));
+  struct sockaddr_in in;
+  memcpy(&in, &g.at, sizeof in);
+  struct ip_mreq_source r = {.imr_multiaddr = in.sin_addr,
                              .imr_interface.s_addr = htonl(INADDR_LOOPBACK),
                              .imr_sourceaddr.s_addr = htonl(INADDR_LOOPBACK)};
   OK(setsockopt(fd, IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, &r, sizeof r));
-  tell(from, group(V4, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(hears(fd));
   OK(setsockopt(fd, IPPROTO_IP, IP_DROP_SOURCE_MEMBERSHIP, &r, sizeof r));
-  tell(from, group(V4, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(!hears(fd));
-  OK(join(fd, V4, group(V4, 0)));
+  OK(join(fd, V4, g));
   OK(setsockopt(fd, IPPROTO_IP, IP_BLOCK_SOURCE, &r, sizeof r));
-  tell(from, group(V4, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(!hears(fd));
   OK(setsockopt(fd, IPPROTO_IP, IP_UNBLOCK_SOURCE, &r, sizeof r));
-  tell(from, group(V4, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(hears(fd));
 }
 CASE(ip_msfilter_is_set_and_told) {
@@ -377,13 +380,16 @@ CASE(ip_msfilter_is_set_and_told) {
 CASE(ipv6_add_membership_and_drop) {
   int fd = hearer(V6), from = teller(V6);
   struct ipv6_mreq r = {.ipv6mr_interface = (unsigned)lo()};
-  inet_pton(AF_INET6, "ff12::1234", &r.ipv6mr_multiaddr);
+  struct name const g = own_group(V6, port_of(fd));
+  struct sockaddr_in6 in;
+  memcpy(&in, &g.at, sizeof in);
+  r.ipv6mr_multiaddr = in.sin6_addr;
   OK(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &r, sizeof r));
-  tell(from, group(V6, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(hears(fd));
   EXPECT_ERRNO(setsockopt(fd, IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &r, sizeof r), EADDRINUSE);
   OK(setsockopt(fd, IPPROTO_IPV6, IPV6_DROP_MEMBERSHIP, &r, sizeof r));
-  tell(from, group(V6, port_of(fd)), "hello");
+  tell(from, g, "hello");
   EXPECT(!hears(fd));
 }
 CASE(ipv6_add_membership_of_no_group_is_EINVAL) {
