@@ -115,7 +115,7 @@ class Taker {
     for (rtnl_addr* address : taken_) (void)rtnl_addr_delete(socket_.get(), address, 0);
     write_number("/proc/sys/net/ipv4/ip_forward", '0');
     // Or it would take the addresses that routers advertise, and refuse the guest's connections.
-    for (auto const& link : names_) write_number(ipv6_setting(link, "disable_ipv6"), '1');
+    for (auto const& link : names_) write_number(ipv6_setting(link, "accept_ra"), '0');
   }
 
  private:
