@@ -12,7 +12,7 @@ constexpr uint8_t source_link_address = 1, prefix_information = 3, link_mtu = 5;
 constexpr size_t advertisement_size = 16, prefix_information_size = 32;
 constexpr uint32_t for_ever = 0xffffffff, two_hours = 7200;
 constexpr Time most_delay = second, first_interval = 4 * second, longest_interval = 3600 * second;  // RFC 7559
-constexpr Time probe_wait = second;  // RetransTimer: nobody has said that the address is his
+constexpr Time probe_wait = second;                     // RetransTimer: nobody has said that the address is his
 constexpr uint8_t by_advertisement = 9, by_kernel = 2;  // RTPROT_RA, RTPROT_KERNEL
 constexpr uint32_t router_metric = 1024, prefix_metric = 256;
 constexpr uint32_t least_mtu = 1280;
@@ -104,7 +104,8 @@ void Autoconfiguration::receive_advertisement(IpInfo const& info, Bytes b) {
     uint8_t const type = load8(option, 0);
     if (type == source_link_address && length == 8 && !(load8(option, 2) & 1)) {
       hardware.emplace();
-      std::ranges::transform(option.subspan(2, 6), hardware->begin(), [](std::byte x) { return std::to_integer<uint8_t>(x); });
+      std::ranges::transform(option.subspan(2, 6), hardware->begin(),
+                             [](std::byte x) { return std::to_integer<uint8_t>(x); });
     } else if (type == link_mtu && length == 8) {
       mtu = load32(option, 4);
     } else if (type == prefix_information && length == prefix_information_size && prefixes.size() < max_prefixes) {
@@ -263,9 +264,10 @@ void Autoconfiguration::go_on(Own& own, Time now, Actions& actions) {
   if (own.lifetimes.valid_until <= now) {
     if (own.state == State::Assigned || own.state == State::Deprecated)
       actions.emplace_back([this, address] { static_cast<void>(stack_.remove_address(interface_, {address, 64})); });
-    if (own.state == State::Tentative) actions.emplace_back([this, address] {
-      static_cast<void>(stack_.groups(interface_.index())->set({nullptr, address}, address.solicited_node(), {}));
-    });
+    if (own.state == State::Tentative)
+      actions.emplace_back([this, address] {
+        static_cast<void>(stack_.groups(interface_.index())->set({nullptr, address}, address.solicited_node(), {}));
+      });
     return;
   }
   if (own.probe_at <= now) {

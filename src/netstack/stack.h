@@ -83,8 +83,8 @@ struct SendOptions {
   Address source;           // datagrams: with this address of this host's (IP_PKTINFO); ::: as the path has it
   uint32_t flow_label = 0;
   uint32_t fragment_size = 0;  // of IPv6: no packet is larger (IPV6_MTU); 0: as the path allows
-  Bytes ip_options;  // of IPv4: at most 40 bytes, a multiple of four
-  Bytes hop_by_hop;  // of IPv6: an extension header, a multiple of eight; its first byte is filled in
+  Bytes ip_options;            // of IPv4: at most 40 bytes, a multiple of four
+  Bytes hop_by_hop;            // of IPv6: an extension header, a multiple of eight; its first byte is filled in
 };
 
 // What an ICMP error says to the endpoint whose packet it is about, as an errno.

@@ -18,8 +18,8 @@ struct NetworkSetup {
   std::vector<netstack::Route> routes;  // interface: 1 for the first link, and so on
 };
 
-// Lines: "link NAME MTU HARDWARE autoconf|static ADDRESS/LENGTH…" and "route LINK DESTINATION/LENGTH GATEWAY SOURCE METRIC". The
-// sockets of the links go beside it, in their order.
+// Lines: "link NAME MTU HARDWARE autoconf|static ADDRESS/LENGTH…" and "route LINK DESTINATION/LENGTH GATEWAY SOURCE
+// METRIC". The sockets of the links go beside it, in their order.
 std::string print(NetworkSetup const&);
 Outcome<NetworkSetup> parse_network(std::string_view text, std::vector<host::OwnedFd> sockets);
 

@@ -61,7 +61,8 @@ static void hostname_is(const char* wanted) {
 // A mount namespace of the case's own, private from top to bottom, and a tmpfs to work in.
 static void private_mounts(void) {
   need_root();
-  // On one CPU: Linux numbers namespaces in the order of their making only there, and one can be bound only in an older.
+  // On one CPU: Linux numbers namespaces in the order of their making only there, and one can be bound only in an
+  // older.
   int cpu = sched_getcpu();
   cpu_set_t one;
   CPU_ZERO(&one);

@@ -41,9 +41,9 @@ class Subject {
 
 struct Setup {
   uint32_t mtu = 1500;
-  bool v4 = true;          // what the calls speak
-  bool neighbours = true;  // the peer's and the gateway's hardware address is known
-  bool addresses = true;   // 10.0.0.1/24, fd00::1/64 and fe80::1/64
+  bool v4 = true;              // what the calls speak
+  bool neighbours = true;      // the peer's and the gateway's hardware address is known
+  bool addresses = true;       // 10.0.0.1/24, fd00::1/64 and fe80::1/64
   bool autoconfigure = false;  // it asks routers, and probes addresses that it makes
 };
 

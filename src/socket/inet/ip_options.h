@@ -79,7 +79,7 @@ struct IpOptions {
   std::atomic<uint8_t> traffic_class{0}, minimum_hops{0};
   std::atomic<uint32_t> unicast_interface6{0}, multicast_interface6{0};
   std::atomic<uint32_t> fragment_size6{0};  // IPV6_MTU
-  FlagOptions flags6;  // IPV6_RECVPKTINFO, IPV6_RECVERR, …
+  FlagOptions flags6;                       // IPV6_RECVPKTINFO, IPV6_RECVERR, …
 
   // What an accepted connection has from its listener.
   void inherit(IpOptions const&);

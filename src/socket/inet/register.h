@@ -23,7 +23,7 @@ struct HostLink {
   netstack::HardwareAddress hardware{};
   std::vector<netstack::Prefix> addresses;
   bool autoconfigure = false;  // it listens to IPv6 routers
-  host::OwnedFd socket;  // host::PacketSocket
+  host::OwnedFd socket;        // host::PacketSocket
 };
 // route.interface: 1 for the first link of `links`, and so on.
 void add_links(kernel::Kernel&, std::vector<HostLink> links, std::vector<netstack::Route> const& routes);

@@ -64,7 +64,7 @@ uint32_t seconds_until(netstack::Time until, netstack::Time now) {
 
 NetlinkBody address_body(Interface const& i, netstack::Prefix const& prefix,
                          std::optional<netstack::Autoconfiguration::Lifetimes> const& lifetimes, netstack::Time now) {
-  uint32_t const flags = !lifetimes                           ? uint32_t{IFA_F_PERMANENT}
+  uint32_t const flags = !lifetimes                          ? uint32_t{IFA_F_PERMANENT}
                          : lifetimes->preferred_until <= now ? uint32_t{IFA_F_DEPRECATED}
                                                              : 0;
   bool const four = prefix.address.is_v4();
