@@ -25,13 +25,6 @@ Result<void> change_owner(Task& task, kernel::Path const& path, uint32_t uid, ui
   return task.kernel().vfs().set_attributes(task, path, change);
 }
 
-// The path of an open file that has one: fchmod and its kin on pipes and sockets have nowhere to keep the change.
-Result<kernel::Path> path_of_descriptor(Task& task, Fd fd, bool allow_path) {
-  auto file = TRY(task.file(fd.value, allow_path));
-  if (!file->path()) return fail(Errno::Inval);
-  return file->path();
-}
-
 AttributeChange::Time exact(timespec t) { return {.now = false, .value = t}; }
 
 Result<void> set_times(Task& task, kernel::Path const& path, std::optional<AttributeChange::Time> accessed,

@@ -134,7 +134,11 @@ Result<void> sys_symlink(Task& task, UserCString target, UserCString path) {
 
 Result<size_t> sys_readlinkat(Task& task, Fd directory, UserCString path, UserAddr buffer, int32_t size) {
   if (size <= 0) return fail(Errno::Inval);
-  auto found = TRY(lookup_argument(task, directory, path, false, true));
+  auto const given = TRY(task.read_path(path));
+  auto const at = lookup_text(task, directory, given, false, true);
+  if (given.empty() && (!at ? at.error() == Errno::Inval : !S_ISLNK(at->dentry->inode()->type())))
+    return fail(Errno::NoEnt);
+  auto const found = TRY(at);
   if (!S_ISLNK(found.dentry->inode()->type())) return fail(Errno::Inval);
   auto text = TRY(task.kernel().vfs().read_link(task, found));
   size_t n = std::min<size_t>(text.size(), static_cast<size_t>(size));

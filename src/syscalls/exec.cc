@@ -99,6 +99,7 @@ Result<uint64_t> sys_execveat(Task& task, Fd directory, UserCString path, UserPt
   if (name.empty()) {
     if (!(flags & AT_EMPTY_PATH)) return fail(Errno::NoEnt);
     auto file = TRY(task.file(directory.value, true));
+    if (!file->path()) return fail(Errno::Acces);  // a stream of the host's
     TRY(task.kernel().vfs().access(task, file->path(), 1, true));
     auto program = TRY(task.kernel().vfs().open_path(task, file->path(), O_RDONLY));
     return execute_at(task, {}, name, true, fmt::format("/dev/fd/{}", directory.value), arguments, environment,

@@ -22,12 +22,19 @@ inline Result<PathArgument> path_argument(Task& task, Fd directory, UserCString 
   return PathArgument{std::move(start), std::move(text)};
 }
 
+// EINVAL: it is of the host's and has no place in the sandbox, as standard input may be.
+inline Result<kernel::Path> path_of_descriptor(Task& task, Fd fd, bool allow_path) {
+  auto file = TRY(task.file(fd.value, allow_path));
+  if (!file->path()) return fail(Errno::Inval);
+  return file->path();
+}
+
 // As below, for a path that has been read: guest memory is read once.
 inline Result<kernel::Path> lookup_text(Task& task, Fd directory, std::string const& text, bool follow,
                                         bool allow_empty = false) {
   if (text.empty() && allow_empty) {
     if (directory.value == AT_FDCWD) return task.fs()->cwd();
-    return TRY(task.file(directory.value, true))->path();
+    return path_of_descriptor(task, directory, true);
   }
   auto start = TRY(task.kernel().vfs().start_of(task, directory.value, text));
   return task.kernel().vfs().lookup(task, start, text, {.follow_last = follow});

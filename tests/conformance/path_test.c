@@ -124,6 +124,25 @@ CASE(o_path_descriptors_reopen_through_proc) {
   int again = (int)OK(open(path, O_RDONLY));
   EXPECT_EQ(read(again, text, 8), 4);
 }
+CASE(empty_path_of_a_descriptor_without_a_place_is_no_link_and_no_program) {
+  int p[2];
+  char text[100];
+  OK(pipe(p));
+  int const descriptors[] = {0, p[0]};
+  for (int i = 0; i < 2; i++) {
+    char* none[] = {NULL};
+    EXPECT_ERRNO(readlinkat(descriptors[i], "", text, sizeof text), ENOENT);
+    EXPECT_ERRNO(syscall(SYS_execveat, descriptors[i], "", none, none, AT_EMPTY_PATH), EACCES);
+    EXPECT_ERRNO(openat(descriptors[i], "", O_RDONLY), ENOENT);
+    // What these give depends on what it is.
+    (void)syscall(452 /* fchmodat2 */, descriptors[i], "", 0600, AT_EMPTY_PATH);
+    (void)!fchownat(descriptors[i], "", (uid_t)-1, (gid_t)-1, AT_EMPTY_PATH);
+    (void)utimensat(descriptors[i], "", NULL, AT_EMPTY_PATH);
+    (void)faccessat(descriptors[i], "", R_OK, AT_EMPTY_PATH);
+    (void)!linkat(descriptors[i], "", AT_FDCWD, "new", AT_EMPTY_PATH);
+    (void)syscall(SYS_name_to_handle_at, descriptors[i], "", text, text, AT_EMPTY_PATH);
+  }
+}
 CASE(empty_path_works_on_the_descriptor) {
   int fd = make("f", "text");
   struct stat st;
