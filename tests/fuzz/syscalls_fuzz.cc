@@ -183,7 +183,7 @@ extern "C" int LLVMFuzzerTestOneInput(uint8_t const* bytes, size_t size) {
     pollfd event{.fd = (*guest)->exit_event(), .events = POLLIN};
     int const n = ::poll(&event, 1, wait_ms);
     if (n > 0) (*guest)->clear_exit_event();
-    auto const status = (*guest)->exit_status(sentry::init_pid);
+    auto const status = (*guest)->exit_status(container::init_pid);
     if (status && *status) break;
     if (n == 0) {  // it blocks, or does not die
       (void)(*guest)->signal({.signal = SIGKILL, .all = true});
