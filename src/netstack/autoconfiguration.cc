@@ -87,8 +87,7 @@ void Autoconfiguration::stop() {
     routers_.clear();
     own_.clear();
   }
-  auto const groups = stack_.groups(interface_.index());
-  for (auto const& a : wanted) static_cast<void>(groups->set({nullptr, a}, a.solicited_node(), {}));
+  for (auto const& a : wanted) stack_.leave_solicited(interface_, a);
 }
 
 void Autoconfiguration::receive_advertisement(IpInfo const& info, Bytes b) {
@@ -185,10 +184,7 @@ void Autoconfiguration::take_address(PrefixInformation const& p, Actions& action
       own.state = State::Assigned;
     } else {
       own.probe_at = stack_.now() + random_delay(most_delay);
-      actions.emplace_back([this, address] {
-        auto const groups = stack_.groups(interface_.index());
-        static_cast<void>(groups->set({nullptr, address}, address.solicited_node(), {FilterMode::Exclude, {}}));
-      });
+      actions.emplace_back([this, address] { static_cast<void>(stack_.join_solicited(interface_, address)); });
     }
     own_.push_back(own);
     return;
@@ -218,7 +214,7 @@ void Autoconfiguration::heard_of(Address const& address) {
       it->probe_at = it->assign_at = never;
     }
   }
-  if (lost) static_cast<void>(stack_.groups(interface_.index())->set({nullptr, address}, address.solicited_node(), {}));
+  if (lost) stack_.leave_solicited(interface_, address);
 }
 
 std::optional<Autoconfiguration::Lifetimes> Autoconfiguration::lifetimes(Address const& address) const {
@@ -265,9 +261,7 @@ void Autoconfiguration::go_on(Own& own, Time now, Actions& actions) {
     if (own.state == State::Assigned || own.state == State::Deprecated)
       actions.emplace_back([this, address] { static_cast<void>(stack_.remove_address(interface_, {address, 64})); });
     if (own.state == State::Tentative)
-      actions.emplace_back([this, address] {
-        static_cast<void>(stack_.groups(interface_.index())->set({nullptr, address}, address.solicited_node(), {}));
-      });
+      actions.emplace_back([this, address] { stack_.leave_solicited(interface_, address); });
     return;
   }
   if (own.probe_at <= now) {

@@ -304,37 +304,32 @@ void Stack::send_group_message(Interface& out, Address const& to, Bytes message)
     o.ip_options = router_alert_v4;
   else
     o.hop_by_hop = router_alert_v6;
-  Path path;
-  path.out = &out;
-  path.source = four ? out.source_for(to) : out.link_local();
-  path.next_hop = to;
-  path.mtu = out.mtu();
-  auto p = std::make_unique<Packet>();
-  std::vector<std::byte> b(message.begin(), message.end());
-  Checksum sum;
-  if (!four) sum = pseudo_header(path.source, to, protocol_icmpv6, b.size());
-  sum.add(b);
-  store16(b, 2, sum.value());
-  p->append(View::copy_of(b));
-  static_cast<void>(send(path, path.source, to, four ? protocol_igmp : protocol_icmpv6, o, std::move(p)));
+  send_on_link(out, four ? out.source_for(to) : out.link_local(), to, o, {message.begin(), message.end()});
 }
 
 void Stack::send_neighbour_message(Interface& out, Address const& source, Address const& to, std::vector<std::byte> b) {
   SendOptions o;
   o.ttl = 255;
   o.loop = false;
+  ++statistics_.icmp_sent;
+  send_on_link(out, source, to, o, std::move(b));
+}
+
+void Stack::send_on_link(Interface& out, Address const& source, Address const& to, SendOptions const& options,
+                         std::vector<std::byte> message) {
+  bool const four = to.is_v4();
   Path path;
   path.out = &out;
   path.source = source;
   path.next_hop = to;
   path.mtu = out.mtu();
-  Checksum sum = pseudo_header(source, to, protocol_icmpv6, b.size());
-  sum.add(b);
-  store16(b, 2, sum.value());
+  Checksum sum;
+  if (!four) sum = pseudo_header(source, to, protocol_icmpv6, message.size());
+  sum.add(message);
+  store16(message, 2, sum.value());
   auto p = std::make_unique<Packet>();
-  p->append(View::copy_of(b));
-  ++statistics_.icmp_sent;
-  static_cast<void>(send(path, source, to, protocol_icmpv6, o, std::move(p)));
+  p->append(View::copy_of(message));
+  static_cast<void>(send(path, source, to, four ? protocol_igmp : protocol_icmpv6, options, std::move(p)));
 }
 
 }  // namespace cofferdam::netstack

@@ -99,6 +99,14 @@ Ref<Groups> Stack::groups(uint32_t index) const {
   return index == 0 || index > groups_.size() ? Ref<Groups>() : groups_[index - 1];
 }
 
+Result<void> Stack::join_solicited(Interface const& i, Address const& a) {
+  return groups(i.index())->set({nullptr, a}, a.solicited_node(), {FilterMode::Exclude, {}});
+}
+
+void Stack::leave_solicited(Interface const& i, Address const& a) {
+  static_cast<void>(groups(i.index())->set({nullptr, a}, a.solicited_node(), {}));
+}
+
 void Stack::autoconfigure(Interface& i) {
   if (i.facts().kind != LinkKind::Ethernet || autoconfiguration(i)) return;
   auto made = make_ref<Autoconfiguration>(*this, i);
@@ -132,8 +140,7 @@ Result<uint32_t> Stack::interface_for_group(Address const& group, uint32_t index
 Result<void> Stack::add_address(Interface& i, Prefix const& p) {
   Visit visit(*this);
   if (!i.add_address({p, p.address.is_v4() ? i.name() : ""})) return fail(Errno::Exist);
-  if (!p.address.is_v4())  // RFC 4291 2.8: each address has a group of those who may share its last bits
-    TRY(groups(i.index())->set({nullptr, p.address}, p.address.solicited_node(), {FilterMode::Exclude, {}}));
+  if (!p.address.is_v4()) TRY(join_solicited(i, p.address));
   if (i.up()) add_connected_route(i, p);
   if (!p.address.is_v4() && p.address.is_link_local() && i.up())
     if (auto a = autoconfiguration(i)) a->start();
@@ -159,7 +166,7 @@ Result<void> Stack::remove_address(Interface& i, Prefix const& p) {
   bool const known = std::any_of(before.begin(), before.end(), [&](auto const& a) { return a.prefix == p; });
   Visit visit(*this);
   if (!known || !i.remove_address(p.address)) return fail(Errno::AddrNotAvail);
-  if (!p.address.is_v4()) TRY(groups(i.index())->set({nullptr, p.address}, p.address.solicited_node(), {}));
+  if (!p.address.is_v4()) leave_solicited(i, p.address);
   bool shared = false, last = true;
   for (auto const& a : i.addresses()) {
     shared |= a.prefix.length == p.length && a.prefix.network() == p.network();
@@ -192,7 +199,7 @@ void Stack::set_up(Interface& i, bool up) {
   for (auto const& a : i.addresses()) {
     Address const& own = a.prefix.address;
     if (own.is_v4()) continue;
-    static_cast<void>(joined->set({nullptr, own}, own.solicited_node(), {}));
+    leave_solicited(i, own);
     i.remove_address(own);
   }
   while (routes_.take([&](Route const& r) { return r.interface == i.index(); })) continue;

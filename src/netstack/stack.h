@@ -138,6 +138,9 @@ class Stack {
   // A link that goes down loses its routes, and its IPv6 addresses; up again it has those to its own networks.
   void set_up(Interface&, bool up);
   bool owns(Address const&) const;
+  // The group that an IPv6 address shares with those with the same last bits (RFC 4291 2.8). ENOBUFS.
+  Result<void> join_solicited(Interface const&, Address const&);
+  void leave_solicited(Interface const&, Address const&);
   // From now on the interface, an Ethernet's, is configured by what IPv6 routers advertise, too.
   void autoconfigure(Interface&);
   Ref<Autoconfiguration> autoconfiguration(Interface const&) const;  // null: it is not
@@ -232,6 +235,9 @@ class Stack {
   Result<void> send_ipv6(Path const&, Address const&, Address const&, uint8_t protocol, SendOptions const&, PacketPtr);
   Result<void> fragment_ipv4(Path const&, Address const& destination, uint32_t mtu, PacketPtr);
   Result<void> fragment_ipv6(Path const&, Address const& destination, uint32_t mtu, size_t extension, PacketPtr);
+  // A message of IGMP or ICMPv6 to a group of the link; fills in the checksum.
+  void send_on_link(Interface&, Address const& source, Address const& to, SendOptions const&,
+                    std::vector<std::byte> message);
   Result<void> transmit(Path const&, Address const& destination, PacketPtr);
   void loop_back(Path const&, Address const& source, Address const& destination, SendOptions const&, Packet const&);
   bool output_passes(Path&, Address& destination, Packet&);

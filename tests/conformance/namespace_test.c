@@ -690,26 +690,17 @@ CASE(the_end_of_a_namespace_takes_its_mounts_off) {
   OK(umount("m"));  // nobody else holds it
   OK(rmdir("m"));
 }
-// A namespace with another's file mounted in it, which copies or receivers could come to hold in turn.
+// A process in a mount namespace of its own, until it is told to end.
 static pid_t in_new_mount_namespace(int held) {
-  pid_t const child = OK(fork());
-  if (child == 0) {
-    char c;
-    if (unshare(CLONE_NEWNS) != 0) _exit(1);
-    (void)!read(held, &c, 1);
-    _exit(0);
-  }
-  char path[64], own[64], other[64];
-  snprintf(path, sizeof path, "/proc/%d/ns/mnt", child);
-  memset(own, 0, sizeof own);
-  OK(readlink("/proc/self/ns/mnt", own, sizeof own - 1));
-  for (int i = 0; i < 5000; i++) {
-    memset(other, 0, sizeof other);
-    OK(readlink(path, other, sizeof other - 1));
-    if (strcmp(own, other) != 0) return child;
-    usleep(1000);
-  }
-  EXPECT(!"the child has a namespace of its own");
+  int made[2];
+  char c;
+  OK(pipe(made));
+  pid_t const child = IN_CHILD({
+    OK(unshare(CLONE_NEWNS));
+    OK(write(made[1], "x", 1));
+    OK(read(held, &c, 1));
+  });
+  OK(read(made[0], &c, 1));
   return child;
 }
 CASE(a_copied_mount_namespace_has_no_files_of_mount_namespaces) {
@@ -762,12 +753,7 @@ CASE(the_file_of_a_mount_namespace_is_not_propagated) {
   OK(write(back[1], "x", 1));
   EXPECT_EXIT(peer, 0);
   // Moved from a private place it is refused as well, and stays where it was.
-  pid_t const second = IN_CHILD({
-    OK(unshare(CLONE_NEWNS));
-    OK(write(go[1], "x", 1));
-    OK(read(back[0], &c, 1));
-  });
-  OK(read(go[0], &c, 1));
+  pid_t const second = in_new_mount_namespace(back[0]);
   write_file("own", "");
   OK(mount(path, "own", NULL, MS_BIND, NULL));
   EXPECT_ERRNO(mount("own", "m/mnt", NULL, MS_MOVE, NULL), EINVAL);
